@@ -109,7 +109,7 @@ func listing(t *testing.T, dir string, modes bool) map[string]string {
 			return err
 		case fs.ModeDir:
 			seen[key] = "folder"
-			if info.Mode().Perm() != 0o755 {
+			if info.Mode() != fs.ModeDir|0o755 {
 				t.Errorf("%s: mode %v", key, info.Mode())
 			}
 			return nil
@@ -122,7 +122,7 @@ func listing(t *testing.T, dir string, modes bool) map[string]string {
 				executable = "True"
 			}
 		}
-		if p := info.Mode().Perm(); p != 0o644 && p != 0o755 {
+		if m := info.Mode(); m != 0o644 && m != 0o755 {
 			t.Errorf("%s: mode %v", key, info.Mode())
 		}
 		seen[key] = fmt.Sprintf("file %x %s %d", sha256.Sum256(data), executable, seconds)

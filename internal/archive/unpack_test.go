@@ -1,0 +1,486 @@
+package archive
+
+import (
+	"archive/tar"
+	"archive/zip"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+type item = tar.Header
+
+// text is a file whose content tarOf takes from Gname, a field that nothing here needs.
+func text(name, content string) item {
+	return item{Typeflag: tar.TypeReg, Name: name, Mode: 0o644, Size: int64(len(content)), Gname: content}
+}
+
+func dir(name string, mode int64) item { return item{Typeflag: tar.TypeDir, Name: name, Mode: mode} }
+func link(name, to string) item        { return item{Typeflag: tar.TypeSymlink, Name: name, Linkname: to} }
+func hard(name, to string) item        { return item{Typeflag: tar.TypeLink, Name: name, Linkname: to} }
+
+func tarOf(t testing.TB, items ...item) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for _, h := range items {
+		content := h.Gname
+		h.Gname = ""
+		if h.ModTime.IsZero() && h.Typeflag != tar.TypeXGlobalHeader {
+			h.ModTime = time.Unix(1e9, 0)
+		}
+		if err := w.WriteHeader(&h); err != nil {
+			t.Fatal(h.Name, err)
+		}
+		if _, err := io.WriteString(w, content); err != nil {
+			t.Fatal(h.Name, err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func gz(t testing.TB, data []byte) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	if _, err := w.Write(data); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+type zipItem struct {
+	name, content string
+	mode          fs.FileMode
+	change        func(*zip.FileHeader)
+}
+
+func zipOf(t testing.TB, items ...zipItem) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := zip.NewWriter(&b)
+	for _, i := range items {
+		h := &zip.FileHeader{Name: i.name, Method: zip.Deflate, Modified: time.Unix(1e9, 0)}
+		if i.mode == 0 {
+			i.mode = 0o644
+		}
+		h.SetMode(i.mode)
+		if i.change != nil {
+			i.change(h)
+		}
+		f, err := w.CreateHeader(h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(f, i.content); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func open(t testing.TB, data []byte) *os.File {
+	t.Helper()
+	f, err := os.CreateTemp(t.TempDir(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	if _, err := f.Write(data); err != nil { // and leaves the position at the end, which must not matter
+		t.Fatal(err)
+	}
+	return f
+}
+
+// unpack unpacks into a folder beside which nothing may appear, and returns what is in it: content, "link …" or "folder".
+func unpack(t *testing.T, filename string, data []byte, l Limits) (map[string]string, error) {
+	t.Helper()
+	outside := t.TempDir()
+	into := filepath.Join(outside, "in")
+	if err := os.Mkdir(into, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Unpack(t.Context(), open(t, data), filename, into, l)
+	if beside, _ := os.ReadDir(outside); len(beside) != 1 {
+		t.Fatalf("written outside: %v", beside)
+	}
+	seen := map[string]string{}
+	for name := range listing(t, into, true) {
+		info, lerr := os.Lstat(filepath.Join(into, name))
+		if lerr != nil {
+			t.Fatal(lerr)
+		}
+		switch info.Mode().Type() {
+		case fs.ModeDir:
+			seen[name] = "folder"
+		case fs.ModeSymlink:
+			to, _ := os.Readlink(filepath.Join(into, name))
+			seen[name] = "link " + to
+		default:
+			b, rerr := os.ReadFile(filepath.Join(into, name))
+			if rerr != nil {
+				t.Fatal(rerr)
+			}
+			seen[name] = string(b)
+		}
+	}
+	return seen, err
+}
+
+func TestRefusesHostileTars(t *testing.T) {
+	deep := strings.Repeat("d/", 70)
+	long := "top/" + strings.Repeat(strings.Repeat("n", 200)+"/", 6) + "f"
+	many := func(n int, content string) (items []item) {
+		for i := range n {
+			items = append(items, text("top/"+strings.Repeat("x", i+1), content))
+		}
+		return items
+	}
+	for name, c := range map[string]struct {
+		items []item
+		want  string // in the error
+		entry string
+	}{
+		"traversal":                 {[]item{text("../x", "")}, `".." in the name`, "../x"},
+		"traversal from below":      {[]item{text("top/a/../../x", "")}, `".." in the name`, "top/a/../../x"},
+		"absolute":                  {[]item{text("/tmp/x", "")}, "absolute", "/tmp/x"},
+		"folder above":              {[]item{dir("..", 0o755)}, `".." in the name`, ".."},
+		"two tops":                  {[]item{text("top/a", ""), text("other/a", "")}, `second top folder after "top"`, "other/a"},
+		"file beside the top":       {[]item{text("top/a", ""), text("b", "")}, "beside the top", "b"},
+		"top is a link":             {[]item{link("top", "."), text("top/a", "")}, "beside the top", "top"},
+		"empty":                     {nil, "it is empty", ""},
+		"only the dot":              {[]item{dir("./", 0o755)}, "it is empty", ""},
+		"link out":                  {[]item{link("top/a", "../x")}, "outside the top", "top/a"},
+		"link out from deeper":      {[]item{link("top/a/b", "../../x")}, "outside the top", "top/a/b"},
+		"absolute link":             {[]item{link("top/a", "/etc/passwd")}, "not a path inside", "top/a"},
+		"link out by a link":        {[]item{link("top/x", "."), link("top/y", "x/../..")}, `".." after a name`, "top/y"},
+		"link out, disguised":       {[]item{link("top/a", "./.././x")}, "outside the top", "top/a"},
+		"file through a link":       {[]item{dir("top/d", 0o755), link("top/l", "d"), text("top/l/f", "")}, `below "top/l", which is a link`, "top/l/f"},
+		"file through a later link": {[]item{text("top/l/f", ""), link("top/l", "d")}, "was a folder before and is a link now", "top/l"},
+		"file below a file":         {[]item{text("top/f", ""), text("top/f/g", "")}, `below "top/f", which is a file`, "top/f/g"},
+		"file over a link":          {[]item{link("top/f", "g"), text("top/f", "")}, "was a link before and is a file now", "top/f"},
+		"folder over a file":        {[]item{text("top/f", ""), dir("top/f", 0o755)}, "was a file before and is a folder now", "top/f"},
+		"hard link out":             {[]item{hard("top/a", "../../etc/passwd")}, `".." in the name`, "top/a"},
+		"hard link to absolute":     {[]item{hard("top/a", "/etc/passwd")}, "absolute", "top/a"},
+		"hard link to nothing":      {[]item{hard("top/a", "top/b"), text("top/b", "")}, "no earlier file", "top/a"},
+		"hard link to a link":       {[]item{link("top/l", "x"), hard("top/a", "top/l")}, "no earlier file", "top/a"},
+		"hard link to a folder":     {[]item{dir("top/d", 0o755), hard("top/a", "top/d")}, "no earlier file", "top/a"},
+		"hard link to itself":       {[]item{text("top/a", ""), hard("top/a", "./top/a")}, "to itself", "top/a"},
+		"character device":          {[]item{{Typeflag: tar.TypeChar, Name: "top/null", Devmajor: 1, Devminor: 3}}, "only files, folders and links", "top/null"},
+		"block device":              {[]item{{Typeflag: tar.TypeBlock, Name: "top/sda"}}, "only files, folders and links", "top/sda"},
+		"pipe":                      {[]item{{Typeflag: tar.TypeFifo, Name: "top/pipe"}}, "only files, folders and links", "top/pipe"},
+		"too deep":                  {[]item{text("top/"+deep+"f", "")}, "more than 64 folders deep", "top/" + deep + "f"},
+		"long part":                 {[]item{text("top/"+strings.Repeat("n", 256), "")}, "longer than 255 bytes", "top/" + strings.Repeat("n", 256)},
+		"long name":                 {[]item{text(long, "")}, "longer than 1024 bytes", long},
+		"too many":                  {many(20, ""), "more than 20 files", "top/" + strings.Repeat("x", 20)},
+		"too large a file":          {[]item{text("top/a", strings.Repeat("x", 3000))}, "3000 bytes, and 2000 are allowed", "top/a"},
+		"too much":                  {many(19, strings.Repeat("x", 1000)), "more than 25000 bytes", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			data := gz(t, tarOf(t, c.items...))
+			_, err := unpack(t, "demo-1.0.tar.gz", data, Limits{Files: 20, File: 2000, Bytes: 25000})
+			var bad *Error
+			if !errors.As(err, &bad) || !strings.Contains(err.Error(), c.want) || bad.Entry != c.entry || bad.Archive != "demo-1.0.tar.gz" {
+				t.Errorf("got %v, want %q of entry %q", err, c.want, c.entry)
+			}
+			if _, err := SdistFile(open(t, data), "demo-1.0.tar.gz", "PKG-INFO", Limits{Files: 20, File: 2000, Bytes: 25000}); !errors.As(err, &bad) || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("SdistFile: %v", err)
+			}
+		})
+	}
+}
+
+func TestRefusesHostileZips(t *testing.T) {
+	ok := zipItem{name: "top/a", content: "a"}
+	for name, c := range map[string]struct {
+		items []zipItem
+		want  string
+	}{
+		"traversal":             {[]zipItem{{name: "top/../../x"}}, `".." in the name`},
+		"traversal, backslash":  {[]zipItem{{name: `..\x`}}, `".." in the name`},
+		"absolute":              {[]zipItem{{name: "/x"}}, "absolute"},
+		"absolute, backslash":   {[]zipItem{{name: `\x`}}, "absolute"},
+		"zero byte":             {[]zipItem{{name: "top/a\x00b"}}, "zero byte"},
+		"two tops":              {[]zipItem{ok, {name: "b/c"}}, "second top folder"},
+		"device":                {[]zipItem{{name: "top/null", mode: fs.ModeDevice | 0o644}}, "only files, folders and links"},
+		"encrypted":             {[]zipItem{{name: "top/a", change: func(h *zip.FileHeader) { h.Flags |= 1 }}}, "encrypted"},
+		"unknown encoding":      {[]zipItem{{name: "top/\xff", change: func(h *zip.FileHeader) { h.NonUTF8 = true }}}, "not UTF-8"},
+		"file, then folder":     {[]zipItem{ok, {name: "top/a/b"}}, `below "top/a", which is a file`},
+		"too large a file":      {[]zipItem{{name: "top/a", content: strings.Repeat("x", 3000)}}, "3000 bytes, and 2000 are allowed"},
+		"too much":              {[]zipItem{{name: "top/a", content: strings.Repeat("x", 1999)}, {name: "top/b", content: strings.Repeat("x", 1999)}}, "more than 3000 bytes"},
+		"too many":              {[]zipItem{ok, ok, ok, ok}, "more than 3 files"},
+		"empty":                 {nil, "it is empty"},
+		"a name missing":        {[]zipItem{{name: ""}}, "name is missing"},
+		"an unknown compressor": {[]zipItem{{name: "top/a", change: func(h *zip.FileHeader) { h.Method = 0 }}, {name: "top/b"}}, "unsupported compression"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			data := zipOf(t, c.items...)
+			if name == "an unknown compressor" {
+				at := bytes.Index(data, []byte("PK\x01\x02"))
+				data[at+10] = 99
+			}
+			_, err := unpack(t, "demo-1.0.zip", data, Limits{Files: 3, File: 2000, Bytes: 3000})
+			var bad *Error
+			if !errors.As(err, &bad) || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, want %q", err, c.want)
+			}
+		})
+	}
+}
+
+// A directory that claims less than the data holds must not get past the limits.
+func TestZipThatLiesAboutSizes(t *testing.T) {
+	data := zipOf(t, zipItem{name: "top/a", content: strings.Repeat("x", 1<<20)})
+	at := bytes.Index(data, []byte("PK\x01\x02"))
+	copy(data[at+24:], []byte{1, 0, 0, 0})
+	seen, err := unpack(t, "demo-1.0.zip", data, Limits{File: 1000})
+	if err == nil || len(seen["top/a"]) > 1000 {
+		t.Errorf("%d bytes written, %v", len(seen["top/a"]), err)
+	}
+}
+
+func TestBombs(t *testing.T) {
+	zeros := strings.Repeat("\x00", 70<<20)
+	packed := gz(t, tarOf(t, text("top/a", zeros)))
+	tests := map[string]struct {
+		filename string
+		data     []byte
+	}{
+		"gzip": {"demo-1.0.tar.gz", packed},
+		"zip":  {"demo-1.0.zip", zipOf(t, zipItem{name: "top/a", content: zeros})},
+		// A GNU sparse file of 1 GB that is one hole: next to nothing to read, all to be written.
+		"sparse": {"demo-1.0.tar.gz", gz(t, sparse(t, 1<<30))},
+	}
+	for name, c := range tests {
+		t.Run(name, func(t *testing.T) {
+			if _, err := unpack(t, c.filename, c.data, Limits{}); err == nil || !strings.Contains(err.Error(), "more than 67108864 bytes") {
+				t.Error(err)
+			}
+		})
+	}
+	if seen, err := unpack(t, "demo-1.0.tar.gz", packed, Limits{Ratio: 1100}); err != nil || seen["top/a"] != zeros {
+		t.Errorf("with the ratio raised: %v", err)
+	}
+}
+
+// sparse is a tar of one GNU sparse file of format 1.0 that holds no data; Go's writer makes none.
+func sparse(t *testing.T, size int) []byte {
+	t.Helper()
+	var pax string
+	for _, kv := range []string{"major=1", "minor=0", "name=top/hole", fmt.Sprintf("realsize=%d", size)} {
+		kv = " GNU.sparse." + kv + "\n"
+		pax += fmt.Sprint(len(kv)+2) + kv
+	}
+	holes := fmt.Sprintf("1\n%d\n0\n", size)
+	return slices.Concat(block("pax", 'x', pax), block("top/hole", '0', holes+strings.Repeat("\x00", 512-len(holes))), make([]byte, 1024))
+}
+
+// block is a raw header of a ustar and its content, padded.
+func block(name string, kind byte, content string) []byte {
+	b := make([]byte, 512, 1024)
+	copy(b, name)
+	copy(b[100:], "0000644\x000000000\x000000000\x00")
+	copy(b[124:], fmt.Sprintf("%011o\x0000000000000\x00        ", len(content)))
+	b[156] = kind
+	copy(b[257:], "ustar\x0000")
+	sum := 0
+	for _, c := range b {
+		sum += int(c)
+	}
+	copy(b[148:], fmt.Sprintf("%06o\x00 ", sum))
+	b = append(b, content...)
+	return append(b, make([]byte, (512-len(content)%512)%512)...)
+}
+
+func TestKeepsWhatIsHarmless(t *testing.T) {
+	long := "top/" + strings.Repeat("long-name-", 20) + "/" + strings.Repeat("x", 200)
+	gnu, pax, odd, owned := text(long, "gnu"), text("top/\u00fc\u4e2d", "pax"), text("top/caf\xe9", "latin-1"), text("top/owned", "o")
+	gnu.Format, odd.Format = tar.FormatGNU, tar.FormatGNU
+	pax.Format, pax.PAXRecords = tar.FormatPAX, map[string]string{"comment": "x", "VENDOR.key": "y"}
+	owned.Uid, owned.Gid, owned.Mode, owned.ModTime = 12345, 54321, 0o6777, time.Unix(-5, 0)
+	items := []item{
+		{Typeflag: tar.TypeXGlobalHeader, Name: "pax_global_header", PAXRecords: map[string]string{"comment": "0123"}},
+		dir("./", 0o700), dir("./top/", 0), text("./top//a", "old"), hard("top/h", "./top/a"), text("top/a", "new"), link("top/again", "a"), link("top/again", "d"),
+		link("top/up/l", ".././a"), dir("top/up/", 0o755), link("top/dangling", "no/where"), link("top/dot", "."), text(`top/back\slash`, "b"),
+		owned, gnu, pax, odd, dir("top/d", 0o2000), dir("top/d", 0o2000),
+	}
+	want := map[string]string{
+		"top": "folder", "top/a": "new", "top/h": "old", "top/again": "link d", "top/up": "folder", "top/up/l": "link .././a", "top/dangling": "link no/where",
+		"top/dot": "link .", `top/back\slash`: "b", "top/owned": "o", long: "gnu", filepath.Dir(long): "folder", "top/\u00fc\u4e2d": "pax", "top/caf\xe9": "latin-1",
+		"top/d": "folder",
+	}
+	plain := tarOf(t, items...)
+	packed := gz(t, plain)
+	for name, c := range map[string]struct {
+		filename string
+		data     []byte
+	}{
+		"tar.gz":                    {"Demo-1.0.TAR.GZ", packed},
+		"tgz":                       {"demo-1.0.tgz", packed},
+		"tar":                       {"demo-1.0.tar", plain},
+		"two members":               {"demo-1.0.tar.gz", append(gz(t, plain[:1000]), gz(t, plain[1000:])...)},
+		"garbage after the member":  {"demo-1.0.tar.gz", append(bytes.Clone(packed), "garbage"...)},
+		"zeros after the member":    {"demo-1.0.tar.gz", append(bytes.Clone(packed), make([]byte, 2000)...)},
+		"files after the tar's end": {"demo-1.0.tar.gz", gz(t, append(bytes.Clone(plain), tarOf(t, text("../x", "x"))...))},
+		"no end":                    {"demo-1.0.tar.gz", gz(t, plain[:len(plain)-1024])},
+	} {
+		t.Run(name, func(t *testing.T) {
+			seen, err := unpack(t, c.filename, c.data, Limits{})
+			if diff := cmp.Diff(want, seen); err != nil || diff != "" {
+				t.Error(err, diff)
+			}
+			if b, err := SdistFile(open(t, c.data), c.filename, "a", Limits{}); err != nil || string(b) != "new" {
+				t.Errorf("SdistFile: %q, %v: not the later one", b, err)
+			}
+		})
+	}
+}
+
+func TestModesTimesAndOwners(t *testing.T) {
+	when := time.Date(2020, 2, 3, 4, 5, 6, 0, time.UTC)
+	script, secret, folder := text("top/d/script", "#!"), text("top/d/secret", ""), dir("top/d", 0)
+	script.Mode, script.ModTime, script.Uid, script.Gid = 0o4711, when, 12345, 54321
+	secret.Mode, secret.ModTime = 0o077, time.Unix(-5, 0)
+	folder.ModTime = when
+	into := t.TempDir()
+	defer syscall.Umask(syscall.Umask(0o077))
+	top, err := Unpack(t.Context(), open(t, tarOf(t, folder, script, secret)), "demo-1.0.tar", into, Limits{})
+	if err != nil || top != "top" {
+		t.Fatal(top, err)
+	}
+	for name, want := range map[string]struct {
+		mode fs.FileMode
+		time time.Time
+	}{"top/d": {fs.ModeDir | 0o755, when}, "top/d/script": {0o755, when}, "top/d/secret": {0o644, time.Unix(0, 0)}} {
+		info, err := os.Stat(filepath.Join(into, name))
+		if err != nil || info.Mode() != want.mode || !info.ModTime().Equal(want.time) || int(info.Sys().(*syscall.Stat_t).Uid) != os.Getuid() {
+			t.Errorf("%s: %v, mode %v, time %v, uid %d", name, err, info.Mode(), info.ModTime(), info.Sys().(*syscall.Stat_t).Uid)
+		}
+	}
+	if _, err := Unpack(t.Context(), open(t, tarOf(t, text("top/x", ""))), "demo-1.0.tar", into, Limits{}); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("unpacked over a folder that was there: %v", err)
+	}
+}
+
+func TestZipsAsWindowsAndOthersMakeThem(t *testing.T) {
+	seen, err := unpack(t, "demo-1.0.zip", zipOf(t,
+		zipItem{name: `top\a\b`, content: "b"}, zipItem{name: "top/run", content: "r", mode: 0o700}, zipItem{name: "top/l", content: "../../etc/passwd", mode: fs.ModeSymlink | 0o777},
+		zipItem{name: "top/d/", mode: fs.ModeDir}, zipItem{name: "top/\u00fc", content: "u", change: func(h *zip.FileHeader) { h.NonUTF8 = true }}, zipItem{name: "top/run", content: "again"},
+	), Limits{})
+	want := map[string]string{"top": "folder", "top/a": "folder", "top/a/b": "b", "top/run": "again", "top/l": "../../etc/passwd", "top/d": "folder", "top/\u00fc": "u"}
+	if diff := cmp.Diff(want, seen); err != nil || diff != "" {
+		t.Error(err, diff)
+	}
+}
+
+func TestBrokenArchives(t *testing.T) {
+	plain := tarOf(t, text("top/a", strings.Repeat("random", 1000)), text("top/b", ""))
+	packed := gz(t, plain)
+	flipped := bytes.Clone(zipOf(t, zipItem{name: "top/a", content: "content"}))
+	flipped[bytes.Index(flipped, []byte("PK\x01\x02"))+16] ^= 1 // its CRC
+	for name, c := range map[string]struct {
+		filename string
+		data     []byte
+		want     string
+	}{
+		"other kind":          {"demo-1.0.tar.xz", packed, "repack it as .tar.gz"},
+		"no kind":             {"demo", packed, "repack it as .tar.gz"},
+		"a page, not a tar":   {"demo-1.0.tar.gz", []byte("<!DOCTYPE html>"), "gzip: invalid header"},
+		"a page, not a bz2":   {"demo-1.0.tar.bz2", []byte("<!DOCTYPE html>"), "bzip2"},
+		"a page, not a zip":   {"demo-1.0.zip", []byte("<!DOCTYPE html>"), "zip: not a valid zip file"},
+		"nothing":             {"demo-1.0.tar.gz", nil, "EOF"},
+		"cut":                 {"demo-1.0.tar.gz", packed[:len(packed)-40], "unexpected EOF"},
+		"cut within a file":   {"demo-1.0.tar", plain[:700], "unexpected EOF"},
+		"garbage in the tar":  {"demo-1.0.tar", append(bytes.Clone(plain[:6656]), bytes.Repeat([]byte("x"), 512)...), "invalid tar header"},
+		"other bytes in zip":  {"demo-1.0.zip", flipped, "checksum"},
+		"garbage after a cut": {"demo-1.0.tar.gz", append(gz(t, plain[:1000]), "garbage, and more of it"...), "invalid header"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var bad *Error
+			if _, err := unpack(t, c.filename, c.data, Limits{}); !errors.As(err, &bad) || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, want %q", err, c.want)
+			}
+		})
+	}
+}
+
+// Cancelling ends the unpacking of one file of a gigabyte, and is no fault of the archive.
+func TestCancel(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	into := t.TempDir()
+	go func() {
+		for range 1000 {
+			if info, err := os.Stat(filepath.Join(into, "top/hole")); err == nil && info.Size() > 0 {
+				break
+			}
+			time.Sleep(time.Millisecond)
+		}
+		cancel()
+	}()
+	_, err := Unpack(ctx, open(t, sparse(t, 1<<33)), "demo-1.0.tar", into, Limits{Ratio: 1 << 30, File: 1 << 40, Bytes: 1 << 40})
+	var bad *Error
+	info, serr := os.Stat(filepath.Join(into, "top/hole"))
+	if !errors.Is(err, context.Canceled) || errors.As(err, &bad) || serr != nil || info.Size() == 0 || info.Size() == 1<<33 {
+		t.Errorf("%v; %v", err, serr)
+	}
+}
+
+// What goes wrong on this machine is not said to be the archive's fault.
+func TestMachineErrors(t *testing.T) {
+	var bad *Error
+	data := open(t, tarOf(t, text("top/a", "")))
+	if _, err := Unpack(t.Context(), data, "demo-1.0.tar", filepath.Join(t.TempDir(), "absent"), Limits{}); !errors.Is(err, fs.ErrNotExist) || errors.As(err, &bad) {
+		t.Error(err)
+	}
+	data.Close()
+	if _, err := Unpack(t.Context(), data, "demo-1.0.tar", t.TempDir(), Limits{}); err == nil || errors.As(err, &bad) {
+		t.Error(err)
+	}
+}
+
+func TestSdistFile(t *testing.T) {
+	data := tarOf(t, text("top/PKG-INFO", "P"), link("top/setup.cfg", "PKG-INFO"), text("top/src/pyproject.toml", "x"), text("top/big", strings.Repeat("x", maxText+1)))
+	for name, want := range map[string]string{"PKG-INFO": "P", "src/pyproject.toml": "x"} {
+		if b, err := SdistFile(open(t, data), "demo-1.0.tar", name, Limits{}); err != nil || string(b) != want {
+			t.Errorf("%s: %q, %v", name, b, err)
+		}
+	}
+	if _, err := SdistFile(open(t, data), "demo-1.0.tar", "pyproject.toml", Limits{}); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "top/pyproject.toml") {
+		t.Error(err)
+	}
+	for name, want := range map[string]string{"setup.cfg": "it is a link", "src": "it is a folder", "big": "more than 16777216 bytes"} {
+		if _, err := SdistFile(open(t, data), "demo-1.0.tar", name, Limits{}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// A hard link counts as the file that it is.
+func TestSdistFileOfHardLink(t *testing.T) {
+	data := tarOf(t, text("top/a", "A"), hard("top/PKG-INFO", "top/a"))
+	if b, err := SdistFile(open(t, data), "demo-1.0.tar", "PKG-INFO", Limits{}); err == nil || !strings.Contains(err.Error(), "plain file is wanted") {
+		t.Errorf("%q, %v", b, err)
+	}
+}
