@@ -1,0 +1,227 @@
+package index
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/python-wheel-build/axle/internal/dist"
+	"github.com/python-wheel-build/axle/resolver"
+)
+
+// BuildRequest is the body of POST /api/v1/builds.
+type BuildRequest struct {
+	// View is a name, or "@" and a digest; "" is "default".
+	View string `json:"view"`
+	// Requirements are PEP 508. Extras are ignored; markers are judged in the view's target.
+	Requirements []string `json:"requirements"`
+	// Retry tries again what is remembered as failed.
+	Retry bool `json:"retry"`
+}
+
+// BuildLine is one line of the answer, which is application/x-ndjson. Its Event is
+//
+//   - "wait", "step", "log", "built", "hit" or "failed": something happened on the way (resolver.Event);
+//   - "result": what became of one requirement; exactly one of SHA256, Problem and Skipped is set;
+//   - "summary": the last line. A stream without it was cut.
+type BuildLine struct {
+	Event   string    `json:"event"`
+	Time    time.Time `json:"time"`
+	Project string    `json:"project,omitempty"`
+	Version string    `json:"version,omitempty"`
+	Text    string    `json:"text,omitempty"`
+
+	Requirement string   `json:"requirement,omitempty"` // as it was asked
+	Filename    string   `json:"filename,omitempty"`
+	SHA256      string   `json:"sha256,omitempty"` // hex
+	URL         string   `json:"url,omitempty"`    // absolute
+	Problem     *Problem `json:"problem,omitempty"`
+	Skipped     string   `json:"skipped,omitempty"` // why there is nothing to do
+
+	Summary *BuildSummary `json:"summary,omitempty"`
+}
+
+// BuildSummary counts the results. Dropped are events that a slow reader missed; results are never dropped.
+type BuildSummary struct {
+	OK      int   `json:"ok"`
+	Failed  int   `json:"failed"`
+	Skipped int   `json:"skipped"`
+	Dropped int64 `json:"dropped"`
+}
+
+const (
+	maxBuildBody         = 1 << 20
+	maxBuildRequirements = 2000
+)
+
+// parseBuild reads a body. Every requirement is read before anything is built.
+func parseBuild(body io.Reader) (BuildRequest, []dist.Requirement, error) {
+	bad := func(format string, args ...any) (BuildRequest, []dist.Requirement, error) {
+		return BuildRequest{}, nil, &Problem{Status: http.StatusBadRequest, Title: "bad build request", Detail: printable(fmt.Sprintf(format, args...))}
+	}
+	var b BuildRequest
+	dec := json.NewDecoder(body)
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&b); err != nil {
+		var large *http.MaxBytesError
+		if errors.As(err, &large) {
+			return b, nil, err
+		}
+		return bad(`%v; want {"view": "default", "requirements": ["name==1.0"], "retry": false}`, err)
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return bad("more than one JSON value in the body")
+	}
+	if len(b.Requirements) == 0 {
+		return bad("no requirements: name at least one project")
+	}
+	if len(b.Requirements) > maxBuildRequirements {
+		return bad("%d requirements in one request: ask for at most %d", len(b.Requirements), maxBuildRequirements)
+	}
+	if b.View == "" {
+		b.View = "default"
+	}
+	parsed := make([]dist.Requirement, len(b.Requirements))
+	for i, text := range b.Requirements {
+		req, err := dist.ParseRequirement(text)
+		if err != nil {
+			return bad("requirement %q: %v", text, err)
+		}
+		if req.URL != "" {
+			return bad("requirement %q names a URL: sources come from the view's indexes only", text)
+		}
+		parsed[i] = req
+	}
+	return b, parsed, nil
+}
+
+// builds has everything that is asked for built, and tells what happens as it does. A client that goes away ends the telling only.
+func (s *site) builds(w http.ResponseWriter, r *http.Request) error {
+	if err := mayBuild(r); err != nil {
+		return err
+	}
+	// A web page can't send this type to another origin without asking first.
+	if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || t != "application/json" {
+		return &Problem{Status: http.StatusUnsupportedMediaType, Title: "unsupported media type", Detail: "send the request as Content-Type: application/json"}
+	}
+	req, wanted, err := parseBuild(http.MaxBytesReader(w, r.Body, maxBuildBody))
+	if err != nil {
+		return err
+	}
+	name, err := s.view(r.Context(), func(string) string { return req.View })
+	if err != nil {
+		return err
+	}
+	if !name.OnDemand {
+		return &Problem{Type: typeNotOnDemand, Status: http.StatusForbidden, Title: "not built on demand",
+			Detail: fmt.Sprintf("view %s only serves what is there; its configuration says build: never", printable(name.Name))}
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/x-ndjson")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Accel-Buffering", "no")
+	w.WriteHeader(http.StatusOK)
+
+	t := &telling{lines: make(chan BuildLine, 1024)}
+	results := make(chan BuildLine)
+	var all sync.WaitGroup
+	for i, want := range wanted {
+		all.Go(func() {
+			line := s.build(r, name, want, resolver.Ask{View: name.View, Project: want.Project, Retry: req.Retry, Watch: t.watch})
+			line.Event, line.Time, line.Requirement, line.Project = "result", s.now().UTC(), req.Requirements[i], string(want.Project)
+			select {
+			case results <- line:
+			case <-r.Context().Done():
+			}
+		})
+	}
+	go func() { all.Wait(); close(results) }()
+	t.write(w, results, s.now)
+	return nil
+}
+
+// telling carries events to one client. Watch must not block, so what a slow reader can't take is counted and dropped.
+type telling struct {
+	lines   chan BuildLine // never closed: a build may outlive its asker, and still tell
+	dropped atomic.Int64
+}
+
+func (t *telling) watch(e resolver.Event) {
+	line := BuildLine{Event: e.Kind, Time: e.Time.UTC(), Project: string(e.Project), Version: e.Version.String(), Text: e.Text}
+	select {
+	case t.lines <- line:
+	default:
+		t.dropped.Add(1)
+	}
+}
+
+// write sends lines until results is closed, then the summary.
+func (t *telling) write(w http.ResponseWriter, results <-chan BuildLine, now func() time.Time) {
+	var sum BuildSummary
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	flush := http.NewResponseController(w)
+	for open := true; open; {
+		var line BuildLine
+		select {
+		case line = <-t.lines:
+		case line, open = <-results:
+			// What was told before a result is read before it.
+			for n := len(t.lines); n > 0; n-- {
+				_ = enc.Encode(<-t.lines)
+			}
+			switch {
+			case !open:
+				sum.Dropped = t.dropped.Load()
+				line = BuildLine{Event: "summary", Time: now().UTC(), Summary: &sum}
+			case line.Problem != nil:
+				sum.Failed++
+			case line.Skipped != "":
+				sum.Skipped++
+			default:
+				sum.OK++
+			}
+		}
+		_ = enc.Encode(line) // a client that is gone ends r's context, and that ends the waits
+		if len(t.lines) == 0 {
+			_ = flush.Flush()
+		}
+	}
+}
+
+// build sees to one requirement.
+func (s *site) build(r *http.Request, name resolver.Name, want dist.Requirement, ask resolver.Ask) BuildLine {
+	fail := func(err error) BuildLine {
+		line := BuildLine{Problem: s.problem(r, err)}
+		if !ask.Version.IsZero() {
+			line.Version = ask.Version.String()
+		}
+		return line
+	}
+	if want.Marker != nil {
+		ok, err := want.Marker.Eval(name.View.Target.Markers)
+		if err != nil {
+			return fail(&Problem{Status: http.StatusUnprocessableEntity, Title: "bad marker", Detail: printable(err.Error())})
+		}
+		if !ok {
+			return BuildLine{Skipped: "its marker is false for " + name.View.Target.PromiseTags()}
+		}
+	}
+	v, err := s.pick(r.Context(), name, want)
+	if err != nil {
+		return fail(err)
+	}
+	ask.Version = v
+	rec, err := s.Builder.Ensure(r.Context(), ask)
+	if err != nil {
+		return fail(err)
+	}
+	return BuildLine{Version: rec.Version.String(), Filename: rec.Listed(), SHA256: rec.Wheel.Encoded(), URL: absolute(r) + filePath(rec)}
+}

@@ -1,0 +1,82 @@
+package index
+
+import (
+	"encoding/json"
+	"html/template"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+)
+
+func text(w http.ResponseWriter, s string) error {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	_, _ = io.WriteString(w, s) // a client that is gone needs no answer
+	return nil
+}
+
+// ready says whether this process can answer for the default name: its view is there and the store can be asked.
+func (s *site) ready(w http.ResponseWriter, r *http.Request, _ func(string) string) error {
+	if _, err := s.Names.Get(r.Context(), "default"); err != nil {
+		return &Problem{Status: http.StatusServiceUnavailable, Title: "not ready", Detail: "there is no view named default yet", retryAfter: 1}
+	}
+	if _, err := s.Catalog.Store.Has(r.Context(), digest.FromString("")); err != nil {
+		s.Log.ErrorContext(r.Context(), "not ready", "error", err)
+		return &Problem{Status: http.StatusServiceUnavailable, Title: "not ready", Detail: "the store can't be asked; the server's log says why", retryAfter: 1}
+	}
+	return text(w, "ok\n")
+}
+
+// ViewInfo is one line of GET /api/v1/views.
+type ViewInfo struct {
+	Name string `json:"name"`
+	// View is the digest that the name points to now.
+	View     string `json:"view"`
+	OnDemand bool   `json:"on_demand"`
+}
+
+func (s *site) views(w http.ResponseWriter, _ *http.Request, _ func(string) string) error {
+	out := struct {
+		Views []ViewInfo `json:"views"`
+	}{[]ViewInfo{}}
+	for _, n := range s.Names.All() {
+		out.Views = append(out.Views, ViewInfo{n.Name, string(n.View.Digest()), n.OnDemand})
+	}
+	body, err := json.Marshal(out)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	_, _ = w.Write(append(body, '\n')) // a client that is gone needs no answer
+	return nil
+}
+
+var frontPage = template.Must(template.New("front").Parse(`<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>Axle</title>
+</head>
+<body>
+<h1>Axle</h1>
+<p>A package index for pip and uv. Wheels that are not there yet are built from source when they are fetched; the same inputs
+never build twice.</p>
+<pre>pip install --index-url {{.}}simple/ NAME</pre>
+<p><a href="simple/">Projects with something stored</a>, <a href="api/v1/views">views</a>, <a href="metrics">metrics</a></p>
+</body>
+</html>
+`))
+
+func (s *site) front(w http.ResponseWriter, r *http.Request, _ func(string) string) error {
+	var b strings.Builder
+	if err := frontPage.Execute(&b, absolute(r)); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	_, _ = io.WriteString(w, b.String()) // a client that is gone needs no answer
+	return nil
+}

@@ -1,0 +1,206 @@
+package index
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/python-wheel-build/axle/index/simple"
+	"github.com/python-wheel-build/axle/internal/dist"
+	"github.com/python-wheel-build/axle/resolver"
+	"github.com/python-wheel-build/axle/resolver/view"
+)
+
+// slash redirects /simple to /simple/, so that relative links work.
+func slash(w http.ResponseWriter, r *http.Request, _ func(string) string) error {
+	moved(w, "simple/")
+	return nil
+}
+
+// moved redirects for good. Location stays relative (http.Redirect would make it absolute): a proxy may have put a prefix in front.
+func moved(w http.ResponseWriter, location string) {
+	w.Header().Set("Location", location)
+	w.Header().Set("Content-Length", "0")
+	w.WriteHeader(http.StatusMovedPermanently)
+}
+
+// view is the one that the path names.
+func (s *site) view(ctx context.Context, param func(string) string) (resolver.Name, error) {
+	name := param("view")
+	if name == "" {
+		name = "default"
+	}
+	v, err := s.Names.Get(ctx, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return v, &Problem{Type: typeNoSuchThing, Status: http.StatusNotFound, Title: "no such view",
+			Detail: fmt.Sprintf("there is no view %s; /api/v1/views lists their names", printable(name))}
+	}
+	return v, err
+}
+
+// project is the one that the path names, and whether it was in normal form.
+func project(param func(string) string) (dist.Project, bool, error) {
+	p, err := dist.ParseProject(param("project"))
+	if err != nil {
+		return "", false, &Problem{Type: typeNoSuchThing, Status: http.StatusNotFound, Title: "no such project", Detail: printable(err.Error())}
+	}
+	return p, string(p) == param("project"), nil
+}
+
+// negotiate chooses the type of a page.
+func negotiate(r *http.Request) (string, error) {
+	contentType, ok := simple.Negotiate(strings.Join(r.Header.Values("Accept"), ","))
+	if !ok {
+		return "", &Problem{Type: typeUnacceptable, Status: http.StatusNotAcceptable, Title: "not acceptable",
+			Detail: "pages are there as " + simple.TypeJSON + ", " + simple.TypeHTML + " and " + simple.TypeLegacy}
+	}
+	return contentType, nil
+}
+
+// root lists the projects that anything is stored of. It is no list of what can be had: on demand that is all of upstream.
+func (s *site) root(w http.ResponseWriter, r *http.Request, param func(string) string) error {
+	contentType, err := negotiate(r)
+	if err != nil {
+		return err
+	}
+	if _, err := s.view(r.Context(), param); err != nil {
+		return err
+	}
+	projects, err := s.Catalog.Projects(r.Context())
+	if err != nil {
+		return err
+	}
+	list := simple.Root{Projects: make([]string, len(projects))}
+	facts := newFacts(contentType)
+	for i, p := range projects {
+		list.Projects[i] = string(p)
+		facts.text(string(p))
+	}
+	s.pages.get(facts.key(), contentType, list).serve(w, r)
+	return nil
+}
+
+// page lists what a view has of a project: hits, and where it builds on demand a promise for each other version.
+func (s *site) page(w http.ResponseWriter, r *http.Request, param func(string) string, cached bool) error {
+	contentType, err := negotiate(r)
+	if err != nil {
+		return err
+	}
+	p, normal, err := project(param)
+	if err != nil {
+		return err
+	}
+	switch slash := strings.HasSuffix(r.URL.Path, "/"); {
+	case !slash:
+		moved(w, string(p)+"/")
+		return nil
+	case !normal:
+		moved(w, "../"+string(p)+"/")
+		return nil
+	}
+	name, err := s.view(r.Context(), param)
+	if err != nil {
+		return err
+	}
+	answers, err := s.Catalog.Page(r.Context(), name.View, p)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	list := simple.Page{Project: string(p), Files: files(name.View, answers, up(r), name.OnDemand && !cached)}
+	if len(list.Files) == 0 {
+		// An empty page would keep a client with several indexes from looking at the next one.
+		return &Problem{Type: typeNoSuchThing, Status: http.StatusNotFound, Title: "no such project",
+			Detail: fmt.Sprintf("%s has nothing of %s", printable(name.Name), p)}
+	}
+	s.pages.get(pageKey(contentType, list), contentType, list).serve(w, r)
+	return nil
+}
+
+// files are a page's lines; root leads from the page to the server's root.
+func files(v *view.View, answers []resolver.Answer, root string, promises bool) []simple.File {
+	out := make([]simple.File, 0, len(answers))
+	for _, a := range answers {
+		f := simple.File{Version: a.Source.Version.String(), Uploaded: a.Source.Uploaded, RequiresPython: a.Source.RequiresPython,
+			Yanked: a.Source.Yanked, YankedReason: a.Source.YankedReason, Metadata: true}
+		switch rec := a.Record; {
+		case rec != nil:
+			f.Filename = rec.Listed()
+			f.URL = root + filePath(*rec)
+			f.SHA256, f.MetadataSHA256 = rec.Wheel.Encoded(), rec.Metadata.Encoded()
+			f.Size = rec.Size()
+			f.RequiresPython = rec.RequiresPython
+			if f.Uploaded.IsZero() {
+				f.Uploaded = rec.When
+			}
+		case promises:
+			f.Filename = promiseName(v, a.Source)
+			f.URL = root + "view/@" + strings.TrimPrefix(string(v.Digest()), "sha256:") + "/promise/" + url.PathEscape(f.Filename)
+		default:
+			continue
+		}
+		out = append(out, f)
+	}
+	return out
+}
+
+// filePath is where a record's wheel is served, below the root.
+func filePath(rec resolver.Record) string {
+	return "files/" + rec.Wheel.Encoded() + "/" + url.PathEscape(rec.Listed())
+}
+
+// promiseName is the name under which a wheel is listed that is not built yet. Its build tag is made of everything that decides what
+// will be built, so that a client's cache never takes another promise's wheel for this one's (uv's cache goes by the filename).
+func promiseName(v *view.View, s resolver.Source) string {
+	h := sha256.New()
+	fmt.Fprintf(h, "%s\n%s\n%s\n%s\n", v.Digest(), s.How.Index, s.How.Filename, s.Listed())
+	return dist.FormatWheelName(s.Project, s.Version, "0_"+hex.EncodeToString(h.Sum(nil))[:16], v.Target.PromiseTags())
+}
+
+// facts hashes what a page says, so that it is rendered once for as long as it says the same.
+type facts struct{ hash.Hash }
+
+func newFacts(contentType string) facts {
+	f := facts{sha256.New()}
+	f.text(contentType)
+	return f
+}
+
+func (f facts) number(n int64) { f.Write(binary.AppendVarint(nil, n)) }
+
+func (f facts) text(s string) {
+	f.number(int64(len(s))) // so that no two lists of texts run together to the same
+	f.Write([]byte(s))
+}
+
+func (f facts) yes(b bool) {
+	if b {
+		f.number(1)
+	} else {
+		f.number(0)
+	}
+}
+
+func (f facts) key() string { return string(f.Sum(nil)) }
+
+func pageKey(contentType string, p simple.Page) string {
+	f := newFacts(contentType)
+	f.text(p.Project)
+	for _, file := range p.Files {
+		for _, s := range []string{file.Filename, file.Version, file.URL, file.SHA256, file.RequiresPython, file.YankedReason, file.MetadataSHA256} {
+			f.text(s)
+		}
+		f.number(file.Size)
+		f.number(file.Uploaded.UnixMicro())
+		f.yes(file.Yanked)
+		f.yes(file.Metadata)
+	}
+	return f.key()
+}

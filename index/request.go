@@ -1,0 +1,122 @@
+package index
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// maxPath is more than any wheel's URL needs: two names of 255 bytes and a digest.
+const maxPath = 1024
+
+// plain gives the request with a path that means the same to everybody: no hidden slash, no dots, nothing unprintable. The router then
+// works on the decoded path.
+func plain(r *http.Request) (*http.Request, error) {
+	p := r.URL.Path
+	nowhere := func(why string) (*http.Request, error) {
+		return r, &Problem{Status: http.StatusNotFound, Title: "no such page", Detail: why}
+	}
+	switch {
+	case len(p) > maxPath:
+		return nowhere(fmt.Sprintf("the path is longer than %d bytes", maxPath))
+	case !strings.HasPrefix(p, "/"):
+		return nowhere("the path doesn't start with a slash")
+	case !utf8.ValidString(p) || strings.ContainsFunc(p, func(c rune) bool { return !unicode.IsPrint(c) }) || strings.ContainsRune(p, '\\'):
+		return r, &Problem{Status: http.StatusBadRequest, Title: "bad path", Detail: "the path holds a backslash, a control character or invalid UTF-8"}
+	case strings.Contains(strings.ToLower(r.URL.RawPath), "%2f"):
+		return nowhere("no name here holds a slash")
+	}
+	segments := strings.Split(p[1:], "/")
+	for i, s := range segments {
+		if s == "." || s == ".." || s == "" && i < len(segments)-1 {
+			return nowhere("the path has an empty segment, . or ..")
+		}
+	}
+	if r.URL.RawPath == "" {
+		return r, nil
+	}
+	u := *r.URL
+	u.RawPath = ""
+	clean := *r
+	clean.URL = &u
+	return &clean, nil
+}
+
+// up leads from the request's page to the root, relative, since a proxy may have put a prefix in front.
+func up(r *http.Request) string { return strings.Repeat("../", strings.Count(r.URL.Path, "/")-1) }
+
+// absolute is the server's address as the client spelled it, for texts that are read away from their page.
+func absolute(r *http.Request) string {
+	scheme := "http"
+	if r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https" {
+		scheme = "https"
+	}
+	return (&url.URL{Scheme: scheme, Host: r.Host, Path: "/"}).String()
+}
+
+// local are the hosts that always mean this machine to the one who asks.
+var local = []string{"localhost", "127.0.0.1", "::1"}
+
+func (s *Server) checkHost(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// Probes ask by address, and these two tell nothing.
+		if r.URL.Path != "/healthz" && r.URL.Path != "/readyz" {
+			host, err := hostname(r.Host)
+			if err != nil {
+				s.answerError(w, r, &Problem{Status: http.StatusBadRequest, Title: "bad Host header", Detail: printable(err.Error())})
+				return
+			}
+			if !slices.Contains(local, host) && !slices.ContainsFunc(s.Hosts, func(h string) bool { return strings.EqualFold(h, host) }) {
+				s.answerError(w, r, &Problem{Status: http.StatusMisdirectedRequest, Title: "not a name of this server", Detail: fmt.Sprintf(
+					"this server answers to %s, not to %s; if that name is yours, start the server with --host %[2]s as well",
+					strings.Join(slices.Concat(local, s.Hosts), ", "), printable(host))})
+				return
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// hostname is the host of "host", "host:port" or "[address]:port", in lower case.
+func hostname(hostport string) (string, error) {
+	host := hostport
+	if h, port, err := net.SplitHostPort(hostport); err == nil {
+		if strings.Trim(port, "0123456789") != "" {
+			return "", fmt.Errorf("Host %q has a port that is no number", hostport)
+		}
+		host = h
+	} else if strings.HasPrefix(host, "[") && strings.HasSuffix(host, "]") {
+		host = host[1 : len(host)-1]
+	}
+	if host == "" {
+		return "", fmt.Errorf("Host %q names no host", hostport)
+	}
+	return strings.ToLower(host), nil
+}
+
+// mayBuild refuses whoever is not a program on this machine: other machines, whoever they reach us through, and web pages.
+func mayBuild(r *http.Request) error {
+	from, err := netip.ParseAddrPort(r.RemoteAddr)
+	refuse := func(why string) error {
+		return &Problem{Status: http.StatusForbidden, Title: "builds are ordered on the server's own machine only", Detail: why +
+			"; run the command there, or just install: fetching a wheel that isn't built yet builds it"}
+	}
+	switch {
+	case err != nil || !from.Addr().Unmap().IsLoopback():
+		return refuse("the request comes from another machine")
+	case r.Header.Get("Forwarded") != "" || r.Header.Get("X-Forwarded-For") != "":
+		return refuse("the request came through a proxy")
+	}
+	if origin := r.Header.Get("Origin"); origin != "" {
+		if u, err := url.Parse(origin); err != nil || u.Host == "" || !strings.EqualFold(u.Host, r.Host) {
+			return refuse("the request comes from a web page of another origin")
+		}
+	}
+	return nil
+}
