@@ -1,0 +1,286 @@
+package view
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// DefaultVariant is the variant of a view that names none, as fromager has it.
+const DefaultVariant = "cpu"
+
+// What a name does with a version that has no wheel yet.
+const (
+	OnDemand = "on-demand"
+	Never    = "never"
+)
+
+// Config is one entry under `views` of axle.yaml. Paths are absolute once read by ReadConfig.
+type Config struct {
+	// Settings is the settings folder, "" for none.
+	Settings string
+	// SettingsFS is read in place of that folder where it is not nil; Settings is then its name in errors.
+	SettingsFS fs.FS
+	// Variant chooses settings and patches; "" is DefaultVariant.
+	Variant string
+	// Constraints are files in pip's format; all of them hold.
+	Constraints []string
+	// Python is a path, or a program's name to be looked for on PATH; "" is the caller's default.
+	Python string
+	// Build is OnDemand or Never: a name's policy, not a part of the view.
+	Build string
+	// Env names the environment variables that a build sees; Paths are trees that it sees, by name.
+	Env   []string
+	Paths map[string]string
+	// Upstream in the order in which they are asked. ReadConfig leaves it nil where the file doesn't say: then what pip is set to
+	// use is meant; `upstream: {}` gives an empty one.
+	Upstream []Index
+	// Private are globs over project names that no index is asked for.
+	Private []string
+	// WheelsOnly is Refuse or PreBuilt; "" is Refuse.
+	WheelsOnly string
+}
+
+// ReadConfig reads axle.yaml: the views by name. Unknown and duplicate keys, and values that make no sense, are refused with file,
+// line and key. Paths in the file are relative to its folder. Nothing that the file names is opened.
+func ReadConfig(file string) (map[string]Config, error) {
+	abs, err := filepath.Abs(file)
+	if err != nil {
+		return nil, err
+	}
+	b, err := readBounded(os.DirFS(filepath.Dir(abs)), filepath.Base(abs), maxFile)
+	if err != nil {
+		return nil, unreadable(file, err)
+	}
+	return parseConfig(file, filepath.Dir(abs), b)
+}
+
+// parseConfig reads a configuration whose relative paths are below dir.
+func parseConfig(file, dir string, b []byte) (map[string]Config, error) {
+	r := configReader{yamlFile{file}, dir}
+	root, err := r.parse(b)
+	if err != nil {
+		return nil, err
+	}
+	if root == nil {
+		return nil, fmt.Errorf("%s: no views: write `views:` and one view under it", file)
+	}
+	views := map[string]Config{}
+	err = r.fields(root, "the configuration", map[string]func(*yaml.Node) error{
+		"views": func(n *yaml.Node) error {
+			return r.each(n, "views", func(key, value *yaml.Node) error {
+				if err := checkName(key.Value); err != nil {
+					return r.errorf(key, "views: %w", err)
+				}
+				c, err := r.view(value, "view "+key.Value)
+				views[key.Value] = c
+				return err
+			})
+		},
+	})
+	if err == nil && len(views) == 0 {
+		err = r.errorf(root, "no views: write at least one under `views`")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return views, nil
+}
+
+type configReader struct {
+	yamlFile
+	dir string
+}
+
+func (r configReader) view(n *yaml.Node, what string) (Config, error) {
+	c := Config{Variant: DefaultVariant, Build: OnDemand, WheelsOnly: Refuse}
+	return c, r.fields(n, what, map[string]func(*yaml.Node) error{
+		"settings": func(n *yaml.Node) (err error) {
+			c.Settings, err = r.path(n, "settings")
+			return err
+		},
+		"variant": func(n *yaml.Node) (err error) {
+			if c.Variant, err = r.text(n, "variant"); err != nil {
+				return err
+			}
+			if err := checkVariant(c.Variant); err != nil {
+				return r.errorf(n, "variant: %w", err)
+			}
+			return nil
+		},
+		"constraints": func(n *yaml.Node) (err error) {
+			c.Constraints, err = r.paths(n, "constraints")
+			return err
+		},
+		"python": func(n *yaml.Node) (err error) {
+			if c.Python, err = r.text(n, "python"); err == nil && strings.Contains(c.Python, "/") {
+				c.Python = r.abs(c.Python)
+			}
+			if err == nil && c.Python == "" {
+				err = r.errorf(n, "python is empty: name a program or leave the key out")
+			}
+			return err
+		},
+		"build": func(n *yaml.Node) (err error) {
+			c.Build, err = r.oneOf(n, "build", OnDemand, Never)
+			return err
+		},
+		"wheels_only": func(n *yaml.Node) (err error) {
+			c.WheelsOnly, err = r.oneOf(n, "wheels_only", Refuse, PreBuilt)
+			return err
+		},
+		"environment": func(n *yaml.Node) error { return r.environment(n, &c) },
+		"upstream": func(n *yaml.Node) error {
+			c.Upstream = []Index{}
+			return r.each(n, "upstream", func(key, value *yaml.Node) error {
+				if err := r.name(key, "upstream", key.Value); err != nil {
+					return err
+				}
+				s, err := r.text(value, "upstream: "+key.Value)
+				if err != nil {
+					return err
+				}
+				u, err := indexURL(s)
+				if err != nil {
+					return r.errorf(value, "upstream: %s: %w", key.Value, err)
+				}
+				c.Upstream = append(c.Upstream, Index{key.Value, u})
+				return nil
+			})
+		},
+		"private": func(n *yaml.Node) error {
+			globs, err := r.texts(n, "private")
+			for i, s := range globs {
+				if globs[i], err = privateGlob(s); err != nil {
+					return r.errorf(n.Content[i], "private: %w", err)
+				}
+			}
+			c.Private = globs
+			return err
+		},
+	})
+}
+
+func (r configReader) environment(n *yaml.Node, c *Config) error {
+	later := func(key string) func(*yaml.Node) error {
+		return func(n *yaml.Node) error {
+			if n.Kind == yaml.ScalarNode && n.Value == "" || n.Kind != yaml.ScalarNode && len(n.Content) == 0 {
+				return nil
+			}
+			return r.errorf(n, "environment: %s is not supported yet: leave it out", key)
+		}
+	}
+	return r.fields(n, "environment", map[string]func(*yaml.Node) error{
+		"env": func(n *yaml.Node) (err error) {
+			if c.Env, err = r.texts(n, "environment: env"); err != nil {
+				return err
+			}
+			for i, s := range c.Env {
+				if !envName.MatchString(s) {
+					return r.errorf(n.Content[i], "environment: env: %q is not the name of an environment variable", s)
+				}
+				if slices.Contains(c.Env[:i], s) {
+					return r.errorf(n.Content[i], "environment: env: %s stands here twice", s)
+				}
+			}
+			return nil
+		},
+		"paths": func(n *yaml.Node) error {
+			c.Paths = map[string]string{}
+			return r.each(n, "environment: paths", func(key, value *yaml.Node) (err error) {
+				if err := r.name(key, "environment: paths", key.Value); err != nil {
+					return err
+				}
+				c.Paths[key.Value], err = r.path(value, "environment: paths: "+key.Value)
+				return err
+			})
+		},
+		"files": later("files"), "hook": later("hook"), "image": later("image"),
+	})
+}
+
+func (r configReader) name(n *yaml.Node, what, s string) error {
+	if err := checkName(s); err != nil {
+		return r.errorf(n, "%s: %w", what, err)
+	}
+	return nil
+}
+
+func (r configReader) oneOf(n *yaml.Node, what string, words ...string) (string, error) {
+	s, err := r.text(n, what)
+	if err == nil && !slices.Contains(words, s) {
+		err = r.errorf(n, "%s: %q is not one of: %s", what, s, strings.Join(words, ", "))
+	}
+	return s, err
+}
+
+func (r configReader) path(n *yaml.Node, what string) (string, error) {
+	s, err := r.text(n, what)
+	if err == nil && s == "" {
+		err = r.errorf(n, "%s: an empty path", what)
+	}
+	return r.abs(s), err
+}
+
+func (r configReader) paths(n *yaml.Node, what string) ([]string, error) {
+	list, err := r.texts(n, what)
+	for i, s := range list {
+		if s == "" {
+			return nil, r.errorf(n.Content[i], "%s: an empty path", what)
+		}
+		list[i] = r.abs(s)
+	}
+	return list, err
+}
+
+func (r configReader) abs(s string) string {
+	if filepath.IsAbs(s) {
+		return filepath.Clean(s)
+	}
+	return filepath.Join(r.dir, s)
+}
+
+var nameForm = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]*$`)
+
+// checkVariant is wider than checkName: variants are names that fromager's users chose, and name folders of patches.
+func checkVariant(s string) error {
+	if checkName(strings.ToLower(s)) != nil {
+		return fmt.Errorf("%q is not a variant: use at most 64 letters, digits, and after the first . _ -", s)
+	}
+	return nil
+}
+
+// checkName holds for names of views, indexes and paths, which stand in URLs and components.
+func checkName(s string) error {
+	if !nameForm.MatchString(s) || len(s) > 64 {
+		return fmt.Errorf("%q is not a name: use at most 64 of a-z, 0-9, and after the first . _ -", s)
+	}
+	return nil
+}
+
+// indexURL is an index's URL in one form: with the slash at its end that its pages are relative to. Errors don't repeat the URL,
+// which may hold a password.
+func indexURL(s string) (*url.URL, error) {
+	u, err := url.Parse(s)
+	switch {
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.Opaque != "":
+		return nil, errors.New("not an http or https URL")
+	case u.User != nil:
+		return nil, errors.New("the URL holds a user or password: put it in netrc")
+	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+		return nil, errors.New("the URL of an index has no ? and no #")
+	}
+	u.Host = strings.ToLower(u.Host)
+	if !strings.HasSuffix(u.Path, "/") {
+		u = u.JoinPath("/")
+	}
+	return u, nil
+}

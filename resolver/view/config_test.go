@@ -1,0 +1,134 @@
+package view
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+func writeConfig(t *testing.T, text string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "axle.yaml")
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+func TestReadConfig(t *testing.T) {
+	file := writeConfig(t, `
+views:
+  default:
+    settings: overrides/
+    variant: cuda12.8-ubi9
+    constraints: [constraints.txt, /etc/more.txt]
+    python: python3.11
+    build: never
+    environment: {env: [CC, CFLAGS], paths: {rust: ../rust}, files: [], hook: [], image: ""}
+    upstream: {main: "https://b.example/simple", a: "http://a.example:8080/simple/"}
+    private: ["acme-*", My.Own_Thing]
+    wheels_only: pre-built
+  plain: {}
+  relative: {python: ./py/bin/python3, upstream: {}}
+`)
+	views, err := ReadConfig(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Dir(file)
+	c := views["default"]
+	var upstream []string
+	for _, i := range c.Upstream {
+		upstream = append(upstream, i.Name+" "+i.URL.String())
+	}
+	if want := []string{"main https://b.example/simple/", "a http://a.example:8080/simple/"}; !reflect.DeepEqual(upstream, want) {
+		t.Errorf("upstream %q, want the file's order and a slash at the end: %q", upstream, want)
+	}
+	c.Upstream = nil
+	want := Config{
+		Settings: filepath.Join(dir, "overrides"), Variant: "cuda12.8-ubi9", Python: "python3.11", Build: Never, WheelsOnly: PreBuilt,
+		Constraints: []string{filepath.Join(dir, "constraints.txt"), "/etc/more.txt"},
+		Env:         []string{"CC", "CFLAGS"}, Paths: map[string]string{"rust": filepath.Join(filepath.Dir(dir), "rust")},
+		Private: []string{"acme-*", "my-own-thing"},
+	}
+	if !reflect.DeepEqual(c, want) {
+		t.Errorf("got  %+v\nwant %+v", c, want)
+	}
+	if got, want := views["plain"], (Config{Variant: "cpu", Build: OnDemand, WheelsOnly: Refuse}); !reflect.DeepEqual(got, want) {
+		t.Errorf("defaults: got %+v, want %+v", got, want)
+	}
+	if c := views["relative"]; c.Python != filepath.Join(dir, "py/bin/python3") || c.Upstream == nil || len(c.Upstream) != 0 {
+		t.Errorf("relative: %+v", c)
+	}
+}
+
+func TestReadConfigRefused(t *testing.T) {
+	in := func(line string) string { return "views:\n  v:\n    " + line + "\n" }
+	for _, c := range []struct {
+		name, yaml, where string
+		words             []string
+	}{
+		{"empty", "# nothing\n", ": ", []string{"no views"}},
+		{"no view", "views: {}\n", ":1: ", []string{"no views"}},
+		{"unknown top key", "views: {v: {}}\nstore: x\n", ":2: ", []string{`"store"`, "views"}},
+		{"unknown key", in("patches: x"), ":3: ", []string{`"patches"`, "view v", "wheels_only"}},
+		{"unknown environment key", in("environment: {vars: []}"), ":3: ", []string{`"vars"`, "environment", "env, files, hook, image, paths"}},
+		{"duplicate", "views:\n  v: {}\n  v: {}\n", ":3: ", []string{`"v"`, "twice"}},
+		{"view name", "views:\n  V: {}\n", ":2: ", []string{"views", `"V"`, "not a name"}},
+		{"view name with a slash", "views:\n  a/b: {}\n", ":2: ", []string{`"a/b"`}},
+		{"view null", "views:\n  v:\n", ":2: ", []string{"view v must be a mapping", "{}"}},
+		{"build", in("build: always"), ":3: ", []string{"build", `"always"`, "on-demand, never"}},
+		{"wheels_only", in("wheels_only: yes"), ":3: ", []string{"wheels_only", "boolean"}},
+		{"variant", in("variant: a/b"), ":3: ", []string{"variant", `"a/b"`}},
+		{"python number", in("python: 3.11"), ":3: ", []string{"python: 3.11 reads as a number", "quote it"}},
+		{"python empty", in("python: ''"), ":3: ", []string{"python is empty"}},
+		{"settings list", in("settings: [a]"), ":3: ", []string{"settings must be a string"}},
+		{"settings empty", in("settings: ''"), ":3: ", []string{"settings: an empty path"}},
+		{"constraints string", in("constraints: a.txt"), ":3: ", []string{"constraints must be a list"}},
+		{"constraints empty", in("constraints: ['']"), ":3: ", []string{"constraints: an empty path"}},
+		{"env name", in("environment: {env: [A-B]}"), ":3: ", []string{`"A-B"`}},
+		{"env twice", in("environment: {env: [A, A]}"), ":3: ", []string{"A stands here twice"}},
+		{"path name", in("environment: {paths: {Rust: x}}"), ":3: ", []string{`"Rust"`}},
+		{"files", in("environment: {files: [image.sha]}"), ":3: ", []string{"files is not supported yet"}},
+		{"hook", in("environment: {hook: [./x]}"), ":3: ", []string{"hook is not supported yet"}},
+		{"hook string", in("environment: {hook: ./x}"), ":3: ", []string{"hook is not supported yet"}},
+		{"image", in("environment: {image: sha256:00}"), ":3: ", []string{"image is not supported yet"}},
+		{"upstream list", in("upstream: [x]"), ":3: ", []string{"upstream must be a mapping"}},
+		{"upstream name", in("upstream: {Main: 'http://x/'}"), ":3: ", []string{`"Main"`}},
+		{"upstream twice", "views:\n  v:\n    upstream:\n      a: http://x/\n      a: http://y/\n", ":5: ", []string{`"a"`, "twice"}},
+		{"ftp", in("upstream: {a: 'ftp://x/'}"), ":3: ", []string{"upstream: a: not an http or https URL"}},
+		{"no host", in("upstream: {a: 'http:///simple'}"), ":3: ", []string{"not an http or https URL"}},
+		{"user", in("upstream: {a: 'http://u:hunter2@x/'}"), ":3: ", []string{"upstream: a", "put it in netrc"}},
+		{"broken with a password", in("upstream: {a: 'http://u:hunter2 @x/'}"), ":3: ", []string{"upstream: a"}},
+		{"password as port", in("upstream: {a: 'http://u:hunter2/x@y'}"), ":3: ", []string{"upstream: a"}},
+		{"query", in("upstream: {a: 'http://x/?a=hunter2'}"), ":3: ", []string{"upstream: a", "no ?"}},
+		{"private", in("private: ['a b']"), ":3: ", []string{"private", `"a b"`, "glob"}},
+		{"private regexp", in("private: ['a[bc]']"), ":3: ", []string{"private", "glob"}},
+		{"second document", "views: {v: {}}\n---\n{}\n", ":", []string{"second YAML document"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			file := writeConfig(t, c.yaml)
+			_, err := ReadConfig(file)
+			wantError(t, err, file+c.where, c.words...)
+			if err != nil && strings.Contains(err.Error(), "hunter2") {
+				t.Errorf("the error repeats a password: %v", err)
+			}
+		})
+	}
+	if _, err := ReadConfig(filepath.Join(t.TempDir(), "gone.yaml")); err == nil || !strings.Contains(err.Error(), "gone.yaml: no such file") {
+		t.Errorf("a missing file: %v", err)
+	}
+}
+
+func TestPrivate(t *testing.T) {
+	v := &View{Private: []string{"acme-*", "*-internal", "one"}}
+	for p, want := range map[string]bool{
+		"acme-foo": true, "acme": false, "my-acme-foo": false, "x-internal": true, "one": true, "one-two": false, "two": false,
+	} {
+		if got := v.IsPrivate(mustProject(t, p)); got != want {
+			t.Errorf("IsPrivate(%s) = %v, want %v", p, got, want)
+		}
+	}
+}

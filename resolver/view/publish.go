@@ -1,0 +1,187 @@
+package view
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/python-wheel-build/axle/cas"
+	"github.com/python-wheel-build/axle/internal/dist"
+	"github.com/python-wheel-build/axle/resolver/environ"
+)
+
+// inputs are the bytes of all files that a view is made of.
+type inputs struct {
+	settings    tree
+	constraints [][]byte // as Config.Constraints
+}
+
+// Publish makes a view of what the configuration, the files it names and this machine say now, and stores it: patches and texts
+// first, then the view's own document. The files are read twice and must agree, so that a view is never half of one edit and half of
+// the next. Publishing the same again is harmless and gives the same digest.
+//
+// Errors name the file, the line where there is one, and what to do. Nothing but unreferenced blobs is stored when it fails.
+func Publish(ctx context.Context, store *cas.Store, c Config, env environ.Set, t dist.Target) (*View, error) {
+	first, err := c.read()
+	if err != nil {
+		return nil, err
+	}
+	second, err := c.read()
+	if err != nil {
+		return nil, err
+	}
+	if changed := first.differ(second, c); changed != "" {
+		return nil, fmt.Errorf("%s changed while being read: publish again when nobody writes to it", changed)
+	}
+	d, blobs, err := c.document(first, env, t)
+	if err != nil {
+		return nil, err
+	}
+	for _, b := range blobs {
+		if _, err := store.AddBytes(ctx, b); err != nil {
+			return nil, fmt.Errorf("store a patch or an environment's text: %w", err)
+		}
+	}
+	b, err := cas.Canonical(d)
+	if err != nil {
+		return nil, fmt.Errorf("view: %w", err)
+	}
+	v, err := decode(b)
+	if err != nil {
+		return nil, fmt.Errorf("view: %w", err)
+	}
+	if _, err := store.AddBytes(ctx, b); err != nil {
+		return nil, fmt.Errorf("store the view: %w", err)
+	}
+	return v, nil
+}
+
+// read reads every file once.
+func (c Config) read() (in inputs, err error) {
+	fsys := c.SettingsFS
+	if fsys == nil && c.Settings != "" {
+		root, err := os.OpenRoot(c.Settings)
+		if err != nil {
+			return in, unreadable(c.Settings, err)
+		}
+		defer root.Close()
+		fsys = root.FS()
+	}
+	if fsys != nil {
+		if in.settings, err = readTree(fsys, c.Settings); err != nil {
+			return in, err
+		}
+	}
+	for _, name := range c.Constraints {
+		// Stat first: opening a pipe would wait for its writer.
+		info, err := os.Stat(name)
+		if err != nil {
+			return in, unreadable(name, err)
+		}
+		if !info.Mode().IsRegular() {
+			return in, fmt.Errorf("%s: not a file", name)
+		}
+		b, err := readBounded(os.DirFS(filepath.Dir(name)), filepath.Base(name), maxFile)
+		if err != nil {
+			return in, unreadable(name, err)
+		}
+		in.constraints = append(in.constraints, b)
+	}
+	return in, nil
+}
+
+// differ names the first file that is not the same in both, "" when all are.
+func (in inputs) differ(other inputs, c Config) string {
+	names := slices.Concat(slices.Collect(maps.Keys(in.settings)), slices.Collect(maps.Keys(other.settings)))
+	slices.Sort(names)
+	for _, p := range names {
+		a, ok := in.settings[p]
+		b, also := other.settings[p]
+		if ok != also || !bytes.Equal(a, b) {
+			return filepath.Join(c.Settings, p)
+		}
+	}
+	for i, b := range in.constraints {
+		if !bytes.Equal(b, other.constraints[i]) {
+			return c.Constraints[i]
+		}
+	}
+	return ""
+}
+
+// document interprets the inputs; blobs are the bytes that it names by digest.
+func (c Config) document(in inputs, env environ.Set, t dist.Target) (*document, [][]byte, error) {
+	if c.Variant == "" {
+		c.Variant = DefaultVariant
+	}
+	if err := checkVariant(c.Variant); err != nil {
+		return nil, nil, err
+	}
+	said, err := in.settings.interpret(c.Settings, c.Variant)
+	if err != nil {
+		return nil, nil, err
+	}
+	d := &document{
+		Format: format, Variant: c.Variant, Settings: said.projects, Backends: said.backends, Patches: said.patches,
+		Environment: map[string]string{}, Target: t, Origins: []string{"axle"},
+	}
+	blobs := said.blobs
+
+	var constraints []constraint
+	for i, b := range in.constraints {
+		list, err := parseConstraints(c.Constraints[i], b)
+		if err != nil {
+			return nil, nil, err
+		}
+		constraints = append(constraints, list...)
+	}
+	if d.Constraints, err = effective(constraints, t.Markers); err != nil {
+		return nil, nil, err
+	}
+
+	for name, component := range env {
+		d.Environment[name] = component.Value
+		if component.Text != nil {
+			if got := digest.FromBytes(component.Text).String(); got != component.Value {
+				return nil, nil, fmt.Errorf("environment %s: its value %s is not its text's digest %s", name, component.Value, got)
+			}
+			blobs = append(blobs, component.Text)
+		}
+	}
+	for _, i := range c.Upstream {
+		if err := checkName(i.Name); err != nil {
+			return nil, nil, fmt.Errorf("upstream: %w", err)
+		}
+		if slices.ContainsFunc(d.Indexes, func(other indexDocument) bool { return other.Name == i.Name }) {
+			return nil, nil, fmt.Errorf("upstream: two indexes are named %s", i.Name)
+		}
+		u, err := indexURL(i.URL.String())
+		if err != nil {
+			return nil, nil, fmt.Errorf("upstream %s: %w", i.Name, err)
+		}
+		d.Indexes = append(d.Indexes, indexDocument{i.Name, u.String()})
+	}
+	for _, s := range c.Private {
+		glob, err := privateGlob(s)
+		if err != nil {
+			return nil, nil, fmt.Errorf("private: %w", err)
+		}
+		d.Private = append(d.Private, glob)
+	}
+	slices.Sort(d.Private)
+	d.Private = slices.Compact(d.Private)
+	switch c.WheelsOnly {
+	case "", Refuse:
+	case PreBuilt:
+		d.WheelsOnly = PreBuilt
+	default:
+		return nil, nil, fmt.Errorf("wheels_only: %q is neither %s nor %s", c.WheelsOnly, Refuse, PreBuilt)
+	}
+	return d, blobs, nil
+}

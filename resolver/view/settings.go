@@ -1,0 +1,282 @@
+package view
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/python-wheel-build/axle/cas"
+	"github.com/python-wheel-build/axle/internal/dist"
+)
+
+// ConfigSettings are PEP 517 config settings: each value a string or a []string, never anything else.
+type ConfigSettings map[string]any
+
+// UnmarshalJSON gives lists back as []string and refuses what is neither a string nor a list of strings.
+func (c *ConfigSettings) UnmarshalJSON(b []byte) error {
+	var raw map[string]json.RawMessage
+	if err := json.Unmarshal(b, &raw); err != nil {
+		return err
+	}
+	*c = make(ConfigSettings, len(raw))
+	for key, value := range raw {
+		var s string
+		var list []string
+		if err := json.Unmarshal(value, &s); err == nil && value[0] == '"' {
+			(*c)[key] = s
+		} else if err := json.Unmarshal(value, &list); err == nil && list != nil {
+			(*c)[key] = list
+		} else {
+			return fmt.Errorf("config setting %q is neither a string nor a list of strings", key)
+		}
+	}
+	return nil
+}
+
+// ProjectSettings are one project's settings with the view's variant already applied.
+type ProjectSettings struct {
+	Env            map[string]string `json:"env,omitempty"`
+	ConfigSettings ConfigSettings    `json:"config_settings,omitempty"`
+	BuildDir       string            `json:"build_dir,omitempty"`
+	PreBuilt       bool              `json:"pre_built,omitempty"`
+}
+
+func (s ProjectSettings) isZero() bool {
+	return len(s.Env) == 0 && len(s.ConfigSettings) == 0 && s.BuildDir == "" && !s.PreBuilt
+}
+
+// Patch is one patch to apply with -p1.
+type Patch struct {
+	Name   string     `json:"name"` // file name without folder
+	SHA256 cas.Digest `json:"sha256"`
+}
+
+// Settings are what a view says about building one version of one project.
+type Settings struct {
+	// Env are variables for the build, declared in the settings.
+	Env map[string]string
+	// ConfigSettings go to every PEP 517 hook.
+	ConfigSettings ConfigSettings
+	// BuildDir is a sub-directory of the source tree, slash-separated, "" for its top.
+	BuildDir string
+	// Backends holds, by module of the project's build-backend, config settings that are added to ConfigSettings. Keys that the
+	// project sets itself are left out already.
+	Backends map[string]ConfigSettings
+	// Patches in the order in which they apply.
+	Patches []Patch
+}
+
+// Recipe is the part of a recipe's settings that is not empty, ready for canonical JSON: env, config_settings, build_dir,
+// backends. Patches are a field of their own in a recipe.
+func (s Settings) Recipe() map[string]any {
+	m := map[string]any{}
+	if len(s.Env) > 0 {
+		m["env"] = s.Env
+	}
+	if len(s.ConfigSettings) > 0 {
+		m["config_settings"] = s.ConfigSettings
+	}
+	if s.BuildDir != "" {
+		m["build_dir"] = s.BuildDir
+	}
+	if len(s.Backends) > 0 {
+		m["backends"] = s.Backends
+	}
+	return m
+}
+
+// settingsReader collects what the YAML files of one settings folder say for one variant.
+type settingsReader struct {
+	variant  string
+	projects map[dist.Project]ProjectSettings
+	backends map[string]ConfigSettings
+	where    map[dist.Project]string // which file speaks of a project
+}
+
+var (
+	envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	module  = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*$`)
+)
+
+// global reads settings.yaml. `backends` is Axle's own addition to fromager's format.
+func (r *settingsReader) global(name string, b []byte) error {
+	f := yamlFile{name}
+	root, err := f.parse(b)
+	if err != nil || root == nil {
+		return err
+	}
+	return f.fields(root, "settings.yaml", map[string]func(*yaml.Node) error{
+		"packages": func(n *yaml.Node) error {
+			return f.each(n, "packages", func(key, value *yaml.Node) error {
+				p, err := dist.ParseProject(key.Value)
+				if err != nil {
+					return f.errorf(key, "packages: %w", err)
+				}
+				return r.project(f, p, value)
+			})
+		},
+		"backends": func(n *yaml.Node) error {
+			return f.each(n, "backends", func(key, value *yaml.Node) error {
+				if !module.MatchString(key.Value) {
+					return f.errorf(key, "backends: %q is not a Python module; write what stands before the colon of build-backend", key.Value)
+				}
+				what := "backends: " + key.Value
+				return f.fields(value, what, map[string]func(*yaml.Node) error{
+					"config_settings": func(n *yaml.Node) error {
+						cs, err := configSettings(f, n)
+						if len(cs) > 0 {
+							r.backends[key.Value] = cs
+						}
+						return err
+					},
+				})
+			})
+		},
+	})
+}
+
+// file reads settings/<project>.yaml; the project is the file's stem.
+func (r *settingsReader) file(name string, b []byte) error {
+	stem := strings.TrimSuffix(path.Base(name), ".yaml")
+	p, err := dist.ParseProject(stem)
+	if err != nil {
+		return fmt.Errorf("%s: the file's name is not a project's: %w", name, err)
+	}
+	f := yamlFile{name}
+	root, err := f.parse(b)
+	if err != nil {
+		return err
+	}
+	if root == nil {
+		root = &yaml.Node{Kind: yaml.MappingNode, Line: 1}
+	}
+	return r.project(f, p, root)
+}
+
+func (r *settingsReader) project(f yamlFile, p dist.Project, n *yaml.Node) error {
+	here := fmt.Sprintf("%s:%d", f.name, n.Line)
+	if first := r.where[p]; first != "" {
+		return f.errorf(n, "settings of project %s stand also in %s: keep one", p, first)
+	}
+	r.where[p] = here
+
+	var s, own ProjectSettings // own: of the variant
+	fields := s.readers(f)
+	fields["variants"] = func(n *yaml.Node) error {
+		return f.each(n, "variants", func(key, value *yaml.Node) error {
+			var v ProjectSettings
+			readers := v.readers(f)
+			what := "variant " + key.Value
+			known := map[string]func(*yaml.Node) error{
+				"env": readers["env"],
+				"pre_built": func(n *yaml.Node) (err error) {
+					v.PreBuilt, err = f.flag(n, "pre_built")
+					return err
+				},
+			}
+			if err := f.fields(value, what, known); err != nil {
+				return err
+			}
+			if key.Value == r.variant {
+				own = v
+			}
+			return nil
+		})
+	}
+	if err := f.fields(n, "the settings of project "+string(p), fields); err != nil {
+		return err
+	}
+	s.PreBuilt = own.PreBuilt
+	if s.Env == nil {
+		s.Env = own.Env
+	} else {
+		maps.Copy(s.Env, own.Env)
+	}
+	if !s.isZero() {
+		r.projects[p] = s
+	}
+	return nil
+}
+
+// readers are the keys a project has outside of its variants.
+func (s *ProjectSettings) readers(f yamlFile) map[string]func(*yaml.Node) error {
+	return map[string]func(*yaml.Node) error{
+		"env": func(n *yaml.Node) (err error) {
+			s.Env, err = environment(f, n)
+			return err
+		},
+		"config_settings": func(n *yaml.Node) (err error) {
+			s.ConfigSettings, err = configSettings(f, n)
+			return err
+		},
+		"build_dir": func(n *yaml.Node) (err error) {
+			s.BuildDir, err = buildDir(f, n)
+			return err
+		},
+	}
+}
+
+func environment(f yamlFile, n *yaml.Node) (map[string]string, error) {
+	env := map[string]string{}
+	return env, f.each(n, "env", func(key, value *yaml.Node) error {
+		if !envName.MatchString(key.Value) {
+			return f.errorf(key, "env: %q is not the name of an environment variable", key.Value)
+		}
+		s, err := f.textOrInt(value, "env: "+key.Value)
+		if err != nil {
+			return err
+		}
+		// fromager's templates give every $ a meaning ($NAME, ${NAME:-default}, $$), and refuse $(command).
+		if strings.Contains(s, "$") {
+			return f.errorf(value, "env: %s: %q holds a $: substitution is not supported yet; write the value out", key.Value, s)
+		}
+		env[key.Value] = strings.TrimSpace(s) // as fromager does
+		return nil
+	})
+}
+
+func configSettings(f yamlFile, n *yaml.Node) (ConfigSettings, error) {
+	cs := ConfigSettings{}
+	return cs, f.each(n, "config_settings", func(key, value *yaml.Node) error {
+		what := "config_settings: " + key.Value
+		var err error
+		if value.Kind == yaml.SequenceNode {
+			cs[key.Value], err = f.texts(value, what)
+		} else {
+			cs[key.Value], err = f.text(value, what)
+		}
+		return err
+	})
+}
+
+func buildDir(f yamlFile, n *yaml.Node) (string, error) {
+	s, err := f.text(n, "build_dir")
+	if err != nil {
+		return "", err
+	}
+	dir, err := safeDir(s)
+	if err != nil {
+		return "", f.errorf(n, "build_dir: %w", err)
+	}
+	return dir, nil
+}
+
+// safeDir is a relative directory in normal form, "" for the top.
+func safeDir(s string) (string, error) {
+	if path.IsAbs(s) || slices.Contains(strings.Split(s, "/"), "..") {
+		return "", fmt.Errorf("%q must stay below the source tree: no leading /, no .. in it", s)
+	}
+	if s == "" || strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		return "", fmt.Errorf("%q is not a directory's name", s)
+	}
+	if s = path.Clean(s); s == "." {
+		return "", nil
+	}
+	return s, nil
+}

@@ -1,0 +1,353 @@
+package view
+
+import (
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/python-wheel-build/axle/internal/dist"
+	"github.com/python-wheel-build/axle/internal/version"
+)
+
+func files(pairs ...string) fstest.MapFS {
+	m := fstest.MapFS{}
+	for i := 0; i < len(pairs); i += 2 {
+		m[pairs[i]] = &fstest.MapFile{Data: []byte(pairs[i+1]), Mode: 0o644}
+	}
+	return m
+}
+
+func interpret(t *testing.T, fsys fstest.MapFS, variant string) (*decided, error) {
+	t.Helper()
+	in, err := readTree(fsys, "over")
+	if err != nil {
+		return nil, err
+	}
+	return in.interpret("over", variant)
+}
+
+// wantError checks that an error begins with where (file:line) and holds every one of the words.
+func wantError(t *testing.T, err error, where string, words ...string) {
+	t.Helper()
+	if err == nil {
+		t.Fatalf("no error, want %s %q", where, words)
+	}
+	for _, w := range words {
+		if !strings.HasPrefix(err.Error(), where) || !strings.Contains(err.Error(), w) {
+			t.Errorf("error %q: want it to begin with %q and to hold %q", err, where, w)
+		}
+	}
+}
+
+func mustVersion(t testing.TB, s string) version.Version {
+	t.Helper()
+	v, err := version.Parse(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// What PyYAML's safe_load makes of plain scalars, and the few that YAML 1.2 reads otherwise.
+func TestPlainScalars(t *testing.T) {
+	for s, want := range map[string]string{
+		"on": "a boolean", "No": "a boolean", "TRUE": "a boolean", "off": "a boolean", "~": "null", "Null": "null", "": "null",
+		"012": "a number", "089": "a number", "0o17": "a number", "0x1F": "a number", "0b1": "a number", "1e3": "a number",
+		"1.5": "a number", "1.": "a number", ".5": "a number", "-.INF": "a number", ".nan": "a number", "1_000": "a number",
+		"12:30:45": "a number", "190:20:30.15": "a number", "5": "a number", "2024-01-02": "a date",
+		"2024-01-02T10:00:00Z": "a date", "2024-01-02 10:00:00.5 +01:00": "a date", "=": "an operator", "<<": "an operator",
+		"y": aString, "n": aString, "nan": aString, "1.2.3": aString, "0x": aString, "1:99": aString, "-O2": aString, "+": aString,
+		".": aString, "_1": aString, "1,000": aString, "oN": aString, "tRue": aString, "gcc": aString,
+	} {
+		if got := readsAs(s); got != want {
+			t.Errorf("readsAs(%q) = %s, want %s", s, got, want)
+		}
+	}
+}
+
+func TestProjectSettings(t *testing.T) {
+	for _, c := range []struct {
+		name, yaml string
+		want       ProjectSettings
+	}{
+		{"empty file", "", ProjectSettings{}},
+		{"only comments", "# nothing\n", ProjectSettings{}},
+		{"env strings and integers", "env: {A: x, B: '', C: 5, D: +5, E: -5, F: -0, G: '012', H: \"on\"}",
+			ProjectSettings{Env: map[string]string{"A": "x", "B": "", "C": "5", "D": "5", "E": "-5", "F": "0", "G": "012", "H": "on"}}},
+		{"env without the spaces around", "env:\n  A: '  x y '\n  B: |\n    text\n",
+			ProjectSettings{Env: map[string]string{"A": "x y", "B": "text"}}},
+		{"config settings", "config_settings: {--a: b, c: [d, e], f: [], '1': ''}",
+			ProjectSettings{ConfigSettings: ConfigSettings{"--a": "b", "c": []string{"d", "e"}, "f": []string{}, "1": ""}}},
+		{"build dir", "build_dir: ./python//pkg/", ProjectSettings{BuildDir: "python/pkg"}},
+		{"build dir top", "build_dir: .", ProjectSettings{}},
+		{"variant over project", "env: {A: '1', B: '2'}\nvariants:\n  cpu: {env: {B: '3', C: '4'}}\n  cuda: {pre_built: true, env: {A: '9'}}\n",
+			ProjectSettings{Env: map[string]string{"A": "1", "B": "3", "C": "4"}}},
+		{"variant alone", "variants: {cpu: {env: {B: '3'}, pre_built: yes}}",
+			ProjectSettings{Env: map[string]string{"B": "3"}, PreBuilt: true}},
+		{"pre_built off", "variants: {cpu: {pre_built: off}}", ProjectSettings{}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d, err := interpret(t, files("settings/Foo_Bar.yaml", c.yaml), "cpu")
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, stored := d.projects["foo-bar"]
+			if stored == c.want.isZero() {
+				t.Errorf("stored: %v, want only settings that say something", stored)
+			}
+			if len(got.Env) == 0 {
+				got.Env = nil
+			}
+			if !reflect.DeepEqual(got, c.want) {
+				t.Errorf("got  %#v\nwant %#v", got, c.want)
+			}
+		})
+	}
+}
+
+func TestSettingsRefused(t *testing.T) {
+	const foo = "settings/foo.yaml"
+	for _, c := range []struct {
+		name, file, yaml, where string
+		words                   []string
+	}{
+		{"unknown key", foo, "env: {A: b}\nchangelog: {}\n", ":2", []string{`"changelog"`, "project foo", "build_dir, config_settings, env, variants"}},
+		{"unknown variant key", foo, "variants:\n  cuda:\n    wheel_server_url: x\n", ":3", []string{`"wheel_server_url"`, "variant cuda", "env, pre_built"}},
+		{"pre_built outside of a variant", foo, "pre_built: true\n", ":1", []string{`"pre_built"`}},
+		{"unknown global key", "settings.yaml", "# x\nchangelog: {}\n", ":2", []string{`"changelog"`, "backends, packages"}},
+		{"unknown backend key", "settings.yaml", "backends:\n  mesonpy:\n    env: {}\n", ":3", []string{`"env"`, "backends: mesonpy", "config_settings"}},
+		{"backend is no module", "settings.yaml", "backends:\n  'a:b': {}\n", ":2", []string{`"a:b"`, "before the colon"}},
+		{"package is no project", "settings.yaml", "packages:\n  -foo: {}\n", ":2", []string{"packages", "-foo"}},
+		{"not a mapping", foo, "- a\n", ":1", []string{"must be a mapping"}},
+		{"env null", foo, "env:\n", ":1", []string{"env must be a mapping"}},
+		{"duplicate key", foo, "env: {A: x}\nbuild_dir: x\nenv: {}\n", ":3", []string{`"env"`, "twice", "line 1"}},
+		{"duplicate env", foo, "env:\n  A: x\n  A: y\n", ":3", []string{`"A"`, "line 2"}},
+		{"bool", foo, "env:\n  A: on\n", ":2", []string{"env: A: on reads as a boolean in YAML: quote it"}},
+		{"octal", foo, "env:\n  A: 012\n", ":2", []string{"env: A: 012 reads as a number in YAML: quote it"}},
+		{"float", foo, "env:\n  A: 1.10\n", ":2", []string{"quote it"}},
+		{"null value", foo, "env:\n  A:\n", ":2", []string{"an empty value reads as null", "quote it"}},
+		{"list value", foo, "env:\n  A: [b]\n", ":2", []string{"env: A must be a string"}},
+		{"bool key", foo, "env:\n  on: x\n", ":2", []string{"key on reads as a boolean", "quote it"}},
+		{"bad env name", foo, "env:\n  'A=B': x\n", ":2", []string{`"A=B"`, "environment variable"}},
+		{"NUL", foo, "env:\n  A: \"a\\0b\"\n", ":2", []string{"NUL"}},
+		{"substitution", foo, "env:\n  A: ${HOME}/x\n", ":2", []string{"env: A", "${HOME}/x", "substitution is not supported yet"}},
+		{"command", foo, "env:\n  A: '$(date)'\n", ":2", []string{"substitution is not supported yet"}},
+		{"dollar", foo, "env:\n  A: -Wl,-rpath,$$ORIGIN\n", ":2", []string{"substitution is not supported yet"}},
+		{"config int", foo, "config_settings:\n  a: 1\n", ":2", []string{"config_settings: a: 1 reads as a number", "quote it"}},
+		{"config list of list", foo, "config_settings:\n  a: [[b]]\n", ":2", []string{"config_settings: a must be a string"}},
+		{"build_dir absolute", foo, "build_dir: /x\n", ":1", []string{"build_dir", `"/x"`, "below the source tree"}},
+		{"build_dir outside", foo, "build_dir: a/../../x\n", ":1", []string{"build_dir", "no .. in it"}},
+		{"build_dir empty", foo, "build_dir: ''\n", ":1", []string{"build_dir"}},
+		{"pre_built quoted", foo, "variants:\n  cpu:\n    pre_built: 'true'\n", ":3", []string{"pre_built must be true or false"}},
+		{"pre_built number", foo, "variants:\n  cpu:\n    pre_built: 1\n", ":3", []string{"pre_built must be true or false"}},
+		{"merge key", foo, "env:\n  <<: {A: x}\n", ":2", []string{"merge key <<"}},
+		{"anchor", foo, "env: &a {A: x}\n", ":1", []string{"anchors and aliases"}},
+		{"alias", foo, "env: {A: x, B: *a}\n", ": ", []string{"unknown anchor 'a'"}},
+		{"tag", foo, "env:\n  A: !!str 5\n", ":2", []string{"tag !!str"}},
+		{"key not scalar", foo, "? [a]\n: b\n", ":1", []string{"a key must be a string"}},
+		{"second document", foo, "env: {}\n---\nenv: {}\n", ":", []string{"a second YAML document"}},
+		{"syntax", foo, "env: {}\nbuild_dir: [\n", ":", []string{"not YAML"}},
+		{"not UTF-8", foo, "env: {A: \xff}\n", ":", []string{"not UTF-8"}},
+		{"huge", foo, strings.Repeat("#", maxYAML+1), ":", []string{"larger than"}},
+		{"file is no project", "settings/-foo.yaml", "", ":", []string{"not a project's"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := interpret(t, files(c.file, c.yaml), "cpu")
+			wantError(t, err, filepath.Join("over", c.file)+c.where, c.words...)
+		})
+	}
+}
+
+func TestOneProjectTwice(t *testing.T) {
+	_, err := interpret(t, files("settings/foo_bar.yaml", "", "settings/Foo.Bar.yaml", ""), "cpu")
+	wantError(t, err, "over/settings/foo_bar.yaml:1", "foo-bar", "over/settings/Foo.Bar.yaml:1", "keep one")
+	_, err = interpret(t, files("settings.yaml", "packages:\n  foo: {}\n", "settings/foo.yaml", "env: {}"), "cpu")
+	wantError(t, err, "over/settings/foo.yaml:1", "foo", "over/settings.yaml:2")
+	_, err = interpret(t, files("settings.yaml", "packages:\n  foo_x: {}\n  foo-x: {}\n"), "cpu")
+	wantError(t, err, "over/settings.yaml:3", "foo-x", "over/settings.yaml:2")
+}
+
+func TestGlobalSettings(t *testing.T) {
+	d, err := interpret(t, files("settings.yaml", `
+packages:
+  Foo.Bar: {build_dir: x}
+backends:
+  mesonpy: {config_settings: {build-dir: /build/meson}}
+  a.b: {}
+`), "cpu")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := map[dist.Project]ProjectSettings{"foo-bar": {BuildDir: "x"}}; !reflect.DeepEqual(d.projects, want) {
+		t.Errorf("projects %v, want %v", d.projects, want)
+	}
+	if want := map[string]ConfigSettings{"mesonpy": {"build-dir": "/build/meson"}}; !reflect.DeepEqual(d.backends, want) {
+		t.Errorf("backends %v, want %v", d.backends, want)
+	}
+}
+
+func TestPatchOrder(t *testing.T) {
+	d, err := interpret(t, files(
+		"patches/foo_bar/2.patch", "all",
+		"patches/foo_bar/1.patch", "all",
+		"patches/foo_bar/cpu/1.patch", "all, cpu",
+		"patches/foo_bar/cuda/1.patch", "other variant",
+		"patches/foo_bar-1.0/1.patch", "1.0",
+		"patches/foo_bar-1.0/cpu/1.patch", "1.0, cpu",
+		"patches/foo_bar-1.0/0.patch", "1.0",
+		"patches/foo_bar-2!1.0/0.patch", "2!1.0",
+		"patches/foo_bar-1.0.post1/3.patch", "1.0.post1",
+		"patches/foo/1.patch", "another project",
+		"patches/.gitkeep", "", "patches/README.md", "notes", "patches/foo/README.md", "notes", "README.md", "notes",
+		"constraints.txt", "notes",
+	), "cpu")
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := &View{Patches: d.patches, patches: map[dist.Project][]ProjectPatch{}}
+	for _, p := range d.patches {
+		v.patches[p.Project] = append(v.patches[p.Project], p)
+	}
+	bytes := map[string]string{}
+	for i, p := range d.patches {
+		bytes[string(p.SHA256)] = string(d.blobs[i])
+	}
+	for ver, want := range map[string]string{
+		"1.0":       "0.patch 1.0; 1.patch all; 1.patch all, cpu; 1.patch 1.0; 1.patch 1.0, cpu; 2.patch all",
+		"1":         "0.patch 1.0; 1.patch all; 1.patch all, cpu; 1.patch 1.0; 1.patch 1.0, cpu; 2.patch all",
+		"1.0.0+abc": "0.patch 1.0; 1.patch all; 1.patch all, cpu; 1.patch 1.0; 1.patch 1.0, cpu; 2.patch all",
+		"1.0.post1": "1.patch all; 1.patch all, cpu; 2.patch all; 3.patch 1.0.post1",
+		"1.0rc1":    "1.patch all; 1.patch all, cpu; 2.patch all",
+		"2!1.0":     "0.patch 2!1.0; 1.patch all; 1.patch all, cpu; 2.patch all",
+	} {
+		var got []string
+		for _, p := range v.Settings("foo-bar", mustVersion(t, ver)).Patches {
+			got = append(got, p.Name+" "+bytes[string(p.SHA256)])
+		}
+		if s := strings.Join(got, "; "); s != want {
+			t.Errorf("%s: got  %s\nwant %s", ver, s, want)
+		}
+	}
+}
+
+func TestLayoutRefused(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		files fstest.MapFS
+		where string
+		words []string
+	}{
+		{"file at the top", files("setting.yaml", ""), "over/setting.yaml: ", []string{"not part of a settings folder", "settings/<project>.yaml"}},
+		{"folder at the top", files("patch/foo/1.patch", "x"), "over/patch: ", []string{"not part"}},
+		{"yml", files("settings/foo.yml", ""), "over/settings/foo.yml: ", []string{"not part"}},
+		{"folder in settings", files("settings/a/foo.yaml", ""), "over/settings/a/foo.yaml: ", []string{"not part"}},
+		{"patch without folder", files("patches/1.patch", "x"), "over/patches/1.patch: ", []string{"not part"}},
+		{"not a patch", files("patches/foo/1.diff", "x"), "over/patches/foo/1.diff: ", []string{"not part", "*.patch"}},
+		{"too deep", files("patches/foo/cpu/x/1.patch", "x"), "over/patches/foo/cpu/x: ", []string{"not part"}},
+		{"dash in the name", files("patches/foo-bar-1.0/1.patch", "x"), "over/patches/foo-bar-1.0: ", []string{"not a version", "written _"}},
+		{"other spelling", files("patches/Foo.Bar-1.0/1.patch", "x"), "over/patches/Foo.Bar-1.0: ", []string{"foo_bar"}},
+		{"no version after the dash", files("patches/foo-/1.patch", "x"), "over/patches/foo-: ", []string{"not a version"}},
+		{"local version", files("patches/foo-1.0+cpu/1.patch", "x"), "over/patches/foo-1.0+cpu: ", []string{"+cpu", "ignored"}},
+		{"one version twice", files("patches/foo-1.0/1.patch", "x", "patches/foo-1/2.patch", "x"), "over/patches/foo-1: ", []string{"foo-1.0 is", "keep one"}},
+		{"empty patch", files("patches/foo/1.patch", ""), "over/patches/foo/1.patch: ", []string{"empty"}},
+		{"empty patch of another variant", files("patches/foo/cuda/1.patch", ""), "over/patches/foo/cuda/1.patch: ", []string{"empty"}},
+		{"huge", files("patches/foo/1.patch", strings.Repeat("x", maxFile+1)), "over/patches/foo/1.patch: ", []string{"larger than 16 MiB"}},
+		{"control character", files("patches/foo/a\nb.patch", "x"), `"over/patches/foo/a\nb.patch": `, []string{"rename"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := interpret(t, c.files, "cpu")
+			wantError(t, err, c.where, c.words...)
+		})
+	}
+}
+
+func TestLinks(t *testing.T) {
+	dir := t.TempDir()
+	over := filepath.Join(dir, "over")
+	for name, text := range map[string]string{
+		"over/settings/foo.yaml": "build_dir: x", "over/patches/foo/1.patch": "p", "secret.yaml": "build_dir: y",
+	} {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	link := func(to, name string) string {
+		t.Helper()
+		name = filepath.Join(over, name)
+		if err := os.Symlink(to, name); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	link("foo.yaml", "settings/bar.yaml")
+	link("foo", "patches/bar")
+	in, err := Config{Settings: over}.read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := in.settings.interpret(over, "cpu")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d.projects["bar"].BuildDir != "x" || len(d.patches) != 2 {
+		t.Errorf("links inside of the folder are not read through: %v, %v", d.projects, d.patches)
+	}
+
+	for _, c := range [][2]string{
+		{"../../secret.yaml", "settings/out.yaml"},
+		{filepath.Join(dir, "secret.yaml"), "settings/abs.yaml"},
+		{dir, "patches/out"},
+	} {
+		name := link(c[0], c[1])
+		_, err := Config{Settings: over}.read()
+		wantError(t, err, name+": ", "leaves the settings folder")
+		os.Remove(name)
+	}
+	name := link("nowhere.yaml", "settings/gone.yaml")
+	_, err = Config{Settings: over}.read()
+	wantError(t, err, name+": ", "no such file")
+	os.Remove(name)
+	name = link(".", "patches/loop")
+	_, err = Config{Settings: over}.read()
+	wantError(t, err, filepath.Join(over, "patches/loop/"), "not part of a settings folder")
+	os.Remove(name)
+	_, err = Config{Settings: over + "x"}.read()
+	wantError(t, err, over+"x: ", "no such file")
+}
+
+func TestEffectiveSettings(t *testing.T) {
+	v := &View{
+		Projects: map[dist.Project]ProjectSettings{
+			"own": {ConfigSettings: ConfigSettings{"build-dir": "b"}, Env: map[string]string{"A": "1"}, BuildDir: "d"},
+			"pre": {PreBuilt: true},
+		},
+		Backends: map[string]ConfigSettings{"mesonpy": {"build-dir": "/build/meson"}, "other": {"build-dir": "x", "y": []string{"z"}}},
+	}
+	one := mustVersion(t, "1")
+	want := map[string]any{
+		"env": map[string]string{"A": "1"}, "config_settings": ConfigSettings{"build-dir": "b"}, "build_dir": "d",
+		"backends": map[string]ConfigSettings{"other": {"y": []string{"z"}}},
+	}
+	if got := v.Settings("own", one).Recipe(); !reflect.DeepEqual(got, want) {
+		t.Errorf("what a project sets itself must win over its backend's: got %v, want %v", got, want)
+	}
+	if got := v.Settings("none", one).Recipe(); !reflect.DeepEqual(got, map[string]any{"backends": v.Backends}) {
+		t.Errorf("a project without settings: got %v", got)
+	}
+	if got := (&View{}).Settings("none", one).Recipe(); len(got) != 0 {
+		t.Errorf("nothing said: got %v", got)
+	}
+	if !v.PreBuilt("pre") || v.PreBuilt("own") || v.PreBuilt("none") {
+		t.Error("PreBuilt is not the project's pre_built")
+	}
+	if n := len(maps.Clone(v.Backends)["other"]); n != 2 {
+		t.Errorf("the view was changed: %v", v.Backends)
+	}
+}

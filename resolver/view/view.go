@@ -1,0 +1,161 @@
+// Package view holds everything that a person decided about how wheels are built, as content: settings, patches, constraints,
+// environment, target and the order of the indexes, in one canonical document that its SHA-256 names for ever.
+//
+// [ReadConfig] reads axle.yaml, [Publish] turns one of its views and the files it names into a [View], and [Load] gives that back
+// from a store. What a person wrote differently but means the same (comments, key order, another variant's settings) gives the same
+// digest.
+package view
+
+import (
+	"fmt"
+	"maps"
+	"net/url"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/python-wheel-build/axle/cas"
+	"github.com/python-wheel-build/axle/internal/dist"
+	"github.com/python-wheel-build/axle/internal/version"
+)
+
+// Digest names a view: "sha256:<64 hex digits>" of its document's bytes, which are a blob.
+type Digest string
+
+var digestForm = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
+
+// ParseDigest refuses what is not the digest of a view, as text from a URL may be.
+func ParseDigest(s string) (Digest, error) {
+	if !digestForm.MatchString(s) {
+		return "", fmt.Errorf("%q is not a view's digest: want sha256: and 64 hexadecimal digits in lower case", s)
+	}
+	return Digest(s), nil
+}
+
+// Index is an upstream index: its URL ends with a slash and holds no user, query or fragment.
+type Index struct {
+	Name string
+	URL  *url.URL
+}
+
+// ProjectPatch is a patch and what it is for.
+type ProjectPatch struct {
+	Project dist.Project `json:"project"`
+	// Version is the zero value for a patch of all versions. A version's local part is ignored when matching, and 1.0 is 1.0.0.
+	Version version.Version `json:"version,omitzero"`
+	Patch
+}
+
+// What to do with a version that an index has only as wheels.
+const (
+	Refuse   = "refuse"    // there is no source to build: say so
+	PreBuilt = "pre-built" // take the wheel as it is, marked so
+)
+
+// View is one published view. It is never changed after Publish or Load; all methods may be called at the same time.
+type View struct {
+	// Variant is the name by which settings and patches were chosen; it has no other effect.
+	Variant  string
+	Projects map[dist.Project]ProjectSettings
+	// Backends are config settings by module of the build-backend.
+	Backends map[string]ConfigSettings
+	// Patches of all projects; those of one project stand in the order in which they apply.
+	Patches []ProjectPatch
+	// Environment is the value of each component, as the recipe has it.
+	Environment map[string]string
+	Target      dist.Target
+	// Indexes in the order in which they are asked.
+	Indexes []Index
+	// Private are globs of projects that no index is asked for.
+	Private []string
+	// WheelsOnly is Refuse or PreBuilt.
+	WheelsOnly string
+	// Origins are who may vouch for a wheel.
+	Origins []string
+
+	digest      Digest
+	constraints []string
+	admitted    map[dist.Project][]version.Set
+	patches     map[dist.Project][]ProjectPatch
+}
+
+// Digest is the view's name.
+func (v *View) Digest() Digest { return v.digest }
+
+// Settings are those of one version, with everything merged. The maps are the view's own: don't write to them.
+func (v *View) Settings(p dist.Project, ver version.Version) Settings {
+	own := v.Projects[p]
+	s := Settings{Env: own.Env, ConfigSettings: own.ConfigSettings, BuildDir: own.BuildDir}
+	if len(own.ConfigSettings) == 0 {
+		s.Backends = v.Backends
+	} else {
+		s.Backends = unset(v.Backends, own.ConfigSettings)
+	}
+	public := ver.WithoutLocal()
+	for _, patch := range v.patches[p] {
+		if patch.Version.IsZero() || patch.Version.Compare(public) == 0 {
+			s.Patches = append(s.Patches, patch.Patch)
+		}
+	}
+	return s
+}
+
+// unset gives the backends' config settings without the keys that a project sets itself.
+func unset(backends map[string]ConfigSettings, own ConfigSettings) map[string]ConfigSettings {
+	left := map[string]ConfigSettings{}
+	for name, config := range backends {
+		rest := maps.Clone(config)
+		maps.DeleteFunc(rest, func(key string, _ any) bool { _, set := own[key]; return set })
+		if len(rest) > 0 {
+			left[name] = rest
+		}
+	}
+	return left
+}
+
+// PreBuilt says that the project's wheels are taken from an index as they are.
+func (v *View) PreBuilt(p dist.Project) bool { return v.Projects[p].PreBuilt }
+
+// TakesOnlyWheels says that a version that an index has only as wheels is taken as it is.
+func (v *View) TakesOnlyWheels() bool { return v.WheelsOnly == PreBuilt }
+
+// Constraints are the ones that hold for the target, in normal form without markers, sorted: `project specifiers`, one per line of
+// a pip constraints file.
+func (v *View) Constraints() []string { return slices.Clone(v.constraints) }
+
+// Admits says whether every constraint on the project contains the version. A prerelease is judged by its number alone: that it is
+// one is for whoever chooses versions to weigh, not for a constraint to forbid.
+func (v *View) Admits(p dist.Project, ver version.Version) bool {
+	for _, set := range v.admitted[p] {
+		if !set.Contains(ver, version.Allow) {
+			return false
+		}
+	}
+	return true
+}
+
+// IsPrivate says that no index may be asked for the project.
+func (v *View) IsPrivate(p dist.Project) bool {
+	return slices.ContainsFunc(v.Private, func(glob string) bool {
+		ok, _ := path.Match(glob, string(p)) // checked when published: no glob holds anything but names and *
+		return ok
+	})
+}
+
+var (
+	globForm   = regexp.MustCompile(`^[a-z0-9*-]+$`)
+	separators = regexp.MustCompile(`[-_.]+`)
+)
+
+// privateGlob brings a glob over project names into the names' normal form.
+func privateGlob(s string) (string, error) {
+	glob := separators.ReplaceAllString(strings.ToLower(s), "-")
+	if !globForm.MatchString(glob) {
+		return "", fmt.Errorf("%q is not a glob over project names: use letters, digits, - and *", s)
+	}
+	return glob, nil
+}
+
+// blob is the view's document as the store names it.
+func (d Digest) blob() cas.Digest { return cas.Digest(d) }

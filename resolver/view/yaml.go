@@ -1,0 +1,223 @@
+package view
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// maxYAML bounds one YAML file; a settings file that a person writes has a few kilobytes.
+const maxYAML = 1 << 20
+
+// yamlFile reads one YAML file in the sense of YAML 1.1 as PyYAML has it, which is what fromager reads settings with, and refuses
+// what the two versions of YAML, or two readers, take differently. Every error starts with file:line.
+type yamlFile struct{ name string }
+
+func (f yamlFile) errorf(n *yaml.Node, format string, args ...any) error {
+	return fmt.Errorf("%s:%d: %w", f.name, n.Line, fmt.Errorf(format, args...))
+}
+
+var yamlErrorLine = regexp.MustCompile(`^yaml: line ([0-9]+): `)
+
+// parse returns the only document's root, nil when there is nothing but comments.
+func (f yamlFile) parse(b []byte) (*yaml.Node, error) {
+	if len(b) > maxYAML {
+		return nil, fmt.Errorf("%s: larger than %d bytes: that is no settings file", f.name, maxYAML)
+	}
+	if !utf8.Valid(b) {
+		return nil, fmt.Errorf("%s: not UTF-8: save it as UTF-8", f.name)
+	}
+	dec := yaml.NewDecoder(bytes.NewReader(b))
+	var doc, next yaml.Node
+	if err := dec.Decode(&doc); errors.Is(err, io.EOF) {
+		return nil, nil
+	} else if err != nil {
+		return nil, f.syntax(err)
+	}
+	if err := dec.Decode(&next); err == nil {
+		return nil, f.errorf(&next, "a second YAML document: keep one document per file")
+	} else if !errors.Is(err, io.EOF) {
+		return nil, f.syntax(err)
+	}
+	root := doc.Content[0]
+	if root.Kind == yaml.ScalarNode && root.Value == "" && plain(root) {
+		return nil, nil
+	}
+	return root, f.check(root)
+}
+
+func (f yamlFile) syntax(err error) error {
+	text := err.Error()
+	if m := yamlErrorLine.FindStringSubmatch(text); m != nil {
+		return fmt.Errorf("%s:%s: not YAML: %s", f.name, m[1], text[len(m[0]):])
+	}
+	return fmt.Errorf("%s: not YAML: %s", f.name, strings.TrimPrefix(text, "yaml: "))
+}
+
+// check refuses, anywhere in the tree, what the rest then need not think of: anchors, aliases, tags, merge keys, duplicate keys
+// and keys that are not strings.
+func (f yamlFile) check(n *yaml.Node) error {
+	switch {
+	case n.Kind == yaml.AliasNode, n.Anchor != "":
+		return f.errorf(n, "YAML anchors and aliases are not supported: write the value out")
+	case n.Style&yaml.TaggedStyle != 0:
+		return f.errorf(n, "the YAML tag %s is not supported: quote the value where it is a string", n.Tag)
+	}
+	if n.Kind == yaml.MappingNode {
+		seen := map[string]int{}
+		for i := 0; i < len(n.Content); i += 2 {
+			key := n.Content[i]
+			switch {
+			case key.Kind != yaml.ScalarNode:
+				return f.errorf(key, "a key must be a string")
+			case plain(key) && key.Value == "<<":
+				return f.errorf(key, "the merge key << is not supported: write the keys out")
+			case plain(key) && readsAs(key.Value) != aString:
+				return f.errorf(key, "key %s reads as %s in YAML: quote it", key.Value, readsAs(key.Value))
+			case seen[key.Value] != 0:
+				return f.errorf(key, "key %q stands here twice, first in line %d: keep one", key.Value, seen[key.Value])
+			}
+			seen[key.Value] = key.Line
+		}
+	}
+	for _, c := range n.Content {
+		if err := f.check(c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// each calls do for every key of a mapping in the file's order.
+func (f yamlFile) each(n *yaml.Node, what string, do func(key, value *yaml.Node) error) error {
+	if n.Kind != yaml.MappingNode {
+		return f.errorf(n, "%s must be a mapping (key: value); for none leave it out or write {}", what)
+	}
+	for i := 0; i < len(n.Content); i += 2 {
+		if err := do(n.Content[i], n.Content[i+1]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fields is each with a known set of keys: any other is refused by name.
+func (f yamlFile) fields(n *yaml.Node, what string, known map[string]func(*yaml.Node) error) error {
+	return f.each(n, what, func(key, value *yaml.Node) error {
+		do := known[key.Value]
+		if do == nil {
+			return f.errorf(key, "unknown key %q in %s; supported: %s", key.Value, what,
+				strings.Join(slices.Sorted(maps.Keys(known)), ", "))
+		}
+		return do(value)
+	})
+}
+
+// text is a scalar that every YAML reader takes for a string.
+func (f yamlFile) text(n *yaml.Node, what string) (string, error) {
+	if n.Kind != yaml.ScalarNode {
+		return "", f.errorf(n, "%s must be a string", what)
+	}
+	if plain(n) {
+		if as := readsAs(n.Value); as != aString {
+			return "", f.errorf(n, "%s: %s reads as %s in YAML: quote it", what, shown(n.Value), as)
+		}
+	}
+	if strings.ContainsRune(n.Value, 0) {
+		return "", f.errorf(n, "%s: holds a NUL byte", what)
+	}
+	return n.Value, nil
+}
+
+// texts is a list of such strings.
+func (f yamlFile) texts(n *yaml.Node, what string) ([]string, error) {
+	if n.Kind != yaml.SequenceNode {
+		return nil, f.errorf(n, "%s must be a list of strings; for none leave it out or write []", what)
+	}
+	list := make([]string, 0, len(n.Content))
+	for _, item := range n.Content {
+		s, err := f.text(item, what)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, s)
+	}
+	return list, nil
+}
+
+// textOrInt is text, or a plain decimal integer as Python's str(int) prints it.
+func (f yamlFile) textOrInt(n *yaml.Node, what string) (string, error) {
+	if n.Kind != yaml.ScalarNode || !plain(n) || !decimal.MatchString(n.Value) {
+		return f.text(n, what)
+	}
+	s := strings.TrimPrefix(n.Value, "+")
+	if s == "-0" {
+		s = "0"
+	}
+	return s, nil
+}
+
+// flag is a boolean as PyYAML reads one.
+func (f yamlFile) flag(n *yaml.Node, what string) (bool, error) {
+	if n.Kind != yaml.ScalarNode || !plain(n) || !boolean.MatchString(n.Value) {
+		return false, f.errorf(n, "%s must be true or false, without quotes", what)
+	}
+	switch strings.ToLower(n.Value) {
+	case "true", "yes", "on":
+		return true, nil
+	}
+	return false, nil
+}
+
+func plain(n *yaml.Node) bool {
+	return n.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) == 0
+}
+
+func shown(s string) string {
+	if s == "" {
+		return "an empty value"
+	}
+	return s
+}
+
+const aString = "a string"
+
+var (
+	boolean = regexp.MustCompile(`^(?:yes|Yes|YES|no|No|NO|true|True|TRUE|false|False|FALSE|on|On|ON|off|Off|OFF)$`)
+	null    = regexp.MustCompile(`^(?:~|null|Null|NULL)?$`)
+	decimal = regexp.MustCompile(`^[-+]?(?:0|[1-9][0-9]*)$`)
+	// The union of what YAML 1.1 (PyYAML's patterns) and the YAML 1.2 core schema take for a number: 012 is 10 to one and 12 to
+	// the other, 1e3 a string to one and a number to the other.
+	number = regexp.MustCompile(`^[-+]?(?:` +
+		`0b[01_]+|0o[0-7_]+|0x[0-9a-fA-F_]+|[0-9][0-9_]*` +
+		`|[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?` +
+		`|(?:\.[0-9][0-9_]*|[0-9][0-9_]*(?:\.[0-9_]*)?)(?:[eE][-+]?[0-9]+)?` +
+		`|\.(?:inf|Inf|INF|nan|NaN|NAN))$`)
+	date = regexp.MustCompile(`^[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}` +
+		`(?:(?:[Tt]|[ \t]+)[0-9]{1,2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]*)?(?:[ \t]*(?:Z|[-+][0-9]{1,2}(?::[0-9]{2})?))?)?$`)
+)
+
+// readsAs says what a plain scalar is to a YAML reader, in the words of an error.
+func readsAs(s string) string {
+	switch {
+	case boolean.MatchString(s):
+		return "a boolean"
+	case null.MatchString(s):
+		return "null"
+	case number.MatchString(s):
+		return "a number"
+	case date.MatchString(s):
+		return "a date"
+	case s == "=" || s == "<<":
+		return "an operator"
+	}
+	return aString
+}
