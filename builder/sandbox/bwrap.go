@@ -66,7 +66,7 @@ func arguments(list []environ.Mount, c Command, source func(string) string, data
 			add("--ro-bind", source(m.Source), m.Target)
 		case "tmpfs":
 			// Later mounts may need a place made inside it; it becomes read-only in the end.
-			add("--size", strconv.Itoa(1<<20), "--tmpfs", m.Target)
+			add("--tmpfs", m.Target)
 			readonly = append(readonly, m.Target)
 		case "symlink":
 			add("--symlink", m.Source, m.Target)

@@ -26,10 +26,13 @@ func own(dir string, uid int) error {
 	return nil
 }
 
-// remove empties and removes dir. A hostile tree can be deeper than there are file descriptors and longer than any
+// Remove removes a folder that a command may have filled, whatever modes, names and depth it has. Absent is success. No command
+// may be running in it.
+//
+// A hostile tree can be deeper than there are file descriptors and longer than any
 // path, and hold folders without any permission; so each sub-folder's folders are moved up into dir, until there are
 // none.
-func remove(dir string) error {
+func Remove(dir string) error {
 	top, err := openDir(unix.AT_FDCWD, dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

@@ -10,12 +10,25 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
+
+// closeOnExec marks the descriptors that this process was started with, so that no build inherits a socket or lock that
+// somebody left open. Those that Go opens are marked from the start.
+func closeOnExec() error {
+	names, err := os.ReadDir("/proc/self/fd")
+	for _, name := range names {
+		if n, err := strconv.Atoi(name.Name()); err == nil && n > 2 {
+			unix.CloseOnExec(n)
+		}
+	}
+	return err
+}
 
 // ownThread runs f on a thread of its own that ends with f. So f may change what belongs to a thread (mount
 // namespace, umask), and a child that f starts has that thread as its parent: if the process dies, so does the child.
@@ -41,10 +54,13 @@ func (s *Sandbox) run(ctx context.Context, slot int, c Command) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	p := &process{limits: c.Limits}
+	defer p.close()
 	list := mounts(s.root, c)
 	source := func(path string) string { return path }
 	attr := &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if s.asRoot {
+		p.user = uintptr(s.user(slot))
 		attr.Credential = &syscall.Credential{Uid: uint32(s.user(slot)), Gid: uint32(s.user(slot))}
 		staged, err := stage(list, c.Work)
 		if err != nil {
@@ -56,8 +72,6 @@ func (s *Sandbox) run(ctx context.Context, slot int, c Command) error {
 	}
 	unix.Umask(0o022) // this thread's and its children's only
 
-	p := &process{limits: c.Limits}
-	defer p.close()
 	var failed error
 	file := func(b []byte) *os.File {
 		f, err := p.data(b)
@@ -84,7 +98,7 @@ func (s *Sandbox) run(ctx context.Context, slot int, c Command) error {
 
 	p.cmd = &exec.Cmd{
 		Path: s.bwrap,
-		Args: append([]string{"bwrap", "--args", fd(argFD), "--json-status-fd", fd(statusFD), "--block-fd", fd(releaseFD), "--"}, c.Argv...),
+		Args: append([]string{"bwrap", "--args", strconv.Itoa(argFD), "--json-status-fd", strconv.Itoa(statusFD), "--block-fd", strconv.Itoa(releaseFD), "--"}, c.Argv...),
 		Env:  []string{}, Dir: "/", SysProcAttr: attr,
 		Stdout: outputEnd, Stderr: outputEnd, ExtraFiles: p.extra,
 	}
@@ -97,12 +111,11 @@ func (s *Sandbox) run(ctx context.Context, slot int, c Command) error {
 	return p.run(ctx, c, output, status, release)
 }
 
-func fd(n int) string { return fmt.Sprint(n) }
-
 // process is one running bwrap and the files that it shares with us.
 type process struct {
 	cmd    *exec.Cmd
 	limits Limits
+	user   uintptr    // the slot's host user, 0 without root
 	extra  []*os.File // descriptors 3 and up of bwrap
 	ours   []*os.File // our ends
 	theirs []*os.File // closed here once bwrap has them
@@ -185,7 +198,7 @@ func (p *process) run(parent context.Context, c Command, output, status, release
 	if setup == nil {
 		if inner, setup = unix.PidfdOpen(first.Pid, 0); setup == nil {
 			defer unix.Close(inner)
-			if setup = restrict(first.Pid, p.limits); setup == nil {
+			if setup = p.restrict(first.Pid); setup == nil {
 				watched = make(chan struct{})
 				go func() { defer close(watched); watch(ctx, first.Pid, c.Work, p.limits, stop) }()
 				_, setup = release.Write([]byte{1})
@@ -256,19 +269,37 @@ func reap(pidfd int) error {
 }
 
 // restrict sets the resource limits of the sandbox's first process, which waits for its release: everything later
-// inherits them.
-func restrict(pid int, l Limits) error {
+// inherits them. It is done as the slot's user, to whom the process belongs; root would need CAP_SYS_RESOURCE, which
+// containers seldom have.
+func (p *process) restrict(pid int) error {
+	var err error
+	ownThread(func() {
+		if p.user != 0 {
+			// The raw calls change this thread alone, which ends here.
+			_, _, e1 := unix.RawSyscall(unix.SYS_SETRESGID, p.user, p.user, p.user)
+			_, _, e2 := unix.RawSyscall(unix.SYS_SETRESUID, p.user, p.user, p.user)
+			if e1 != 0 || e2 != 0 {
+				err = fmt.Errorf("becoming user %d: %w, %w", p.user, e1, e2)
+				return
+			}
+		}
+		err = p.setLimits(pid)
+	})
+	return err
+}
+
+func (p *process) setLimits(pid int) error {
 	for _, r := range []struct {
+		name  string
 		which int
 		max   uint64
-		name  string
 	}{
 		// Counted for this user namespace alone (Linux 5.14; before that for the host user). Some room above the
 		// watched number, so that going over it is seen, and said, by the watcher.
-		{unix.RLIMIT_NPROC, uint64(l.Processes) + 64, "nproc"},
-		{unix.RLIMIT_NOFILE, 4096, "nofile"},
-		{unix.RLIMIT_CORE, 0, "core"},
-		{unix.RLIMIT_FSIZE, uint64(l.Disk) + 64<<20, "fsize"},
+		{"nproc", unix.RLIMIT_NPROC, uint64(p.limits.Processes) + 64},
+		{"nofile", unix.RLIMIT_NOFILE, 4096},
+		{"core", unix.RLIMIT_CORE, 0},
+		{"fsize", unix.RLIMIT_FSIZE, uint64(p.limits.Disk) + 64<<20},
 	} {
 		var now unix.Rlimit
 		err := unix.Prlimit(pid, r.which, nil, &now)

@@ -145,6 +145,9 @@ func New(root environ.Root, scratch string, slots int) (*Sandbox, error) {
 	if bwrap, err = filepath.Abs(bwrap); err != nil {
 		return nil, fmt.Errorf("sandbox: %w", err)
 	}
+	if err := closeOnExec(); err != nil {
+		return nil, fmt.Errorf("sandbox: %w", err)
+	}
 	for _, m := range root.Mounts {
 		switch m.Kind {
 		case "bind", "tmpfs", "symlink", "file":
@@ -222,6 +225,3 @@ func (s *Sandbox) Prepare(slot int, dir string) error {
 	}
 	return own(dir, s.user(slot))
 }
-
-// Clean removes a folder that a command may have filled, whatever modes, names and depth it has. Absent is success.
-func (s *Sandbox) Clean(dir string) error { return remove(dir) }

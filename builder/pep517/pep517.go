@@ -1,0 +1,305 @@
+// Package pep517 calls the build backend of an unpacked source (PEP 517) inside the sandbox.
+//
+// A build's work folder is /build inside, at the same place for every build since paths end up in wheels:
+//
+//	src/          the unpacked source
+//	venv/         the build environment, made anew by each Run from exactly the given wheels
+//	out/          where build_wheel puts the wheel
+//	meta/         where prepare_metadata_for_build_wheel puts the metadata
+//	home/         $HOME
+//	result.json   what the hooks answered
+//
+// All that lies there is the backend's to change, so everything is read back as a stranger's: sizes bounded, links not
+// followed, names taken as plain names.
+//
+// A build takes ReadSystem, then Env.Patch, then Env.Run once or more: with the static requirements, and again with
+// more wheels if the hooks ask for more.
+package pep517
+
+import (
+	"bytes"
+	"context"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"github.com/python-wheel-build/axle/builder/sandbox"
+)
+
+//go:embed hooks.py
+var hooks string
+
+const (
+	maxResult   = 4 << 20
+	maxMetadata = 16 << 20
+)
+
+// Env is where the hooks of one build run. Work belongs to the slot (sandbox.Prepare), and nobody else changes it meanwhile.
+type Env struct {
+	Sandbox   *sandbox.Sandbox
+	Slot      int
+	Work      string            // host folder, /build inside; the source lies at Work/src
+	Tools     string            // host folder with bin/uv and lib/pyproject_hooks
+	Python    string            // the interpreter, absolute; the Root shows it at the same path
+	Variables map[string]string // the settings' environment variables: they win over all others
+	Limits    sandbox.Limits    // of each call
+	Log       io.Writer         // what uv and the backend print; nil drops it
+}
+
+// Step is one call of the backend.
+type Step struct {
+	Do             string // "prepare": metadata; "build": a wheel
+	System         System
+	Wheels         []string       // host paths; the base names are wheel filenames
+	ConfigSettings map[string]any // values are string or []string
+	BuildDir       string         // the project's root below src, slash-separated; "" is src
+	// HaveRequires says that Wheels holds what the backend asks for, so it isn't asked again.
+	HaveRequires bool
+}
+
+// Result is what a Step gave. One of its fields is set.
+type Result struct {
+	Requires  []string // not empty: the backend wants these besides, as it wrote them, and nothing further ran
+	Wheel     string   // build: host path of the one wheel, a regular file in Work/out
+	Metadata  []byte   // prepare: the METADATA file
+	NoPrepare bool     // prepare: the backend has no such hook; only a build tells
+}
+
+// BackendError says that the project's backend failed, or that its answer is none. The log has the whole story.
+type BackendError struct {
+	Hook string // the PEP 517 hook, or "install" when the build environment could not be made
+	Text string // why, in one line or more: the last lines of output, as the backend printed them
+}
+
+func (e *BackendError) Error() string { return e.Hook + " failed: " + e.Text }
+
+// job is what hooks.py reads.
+type job struct {
+	Do             string         `json:"do"`
+	Python         string         `json:"python"`
+	Wheels         []string       `json:"wheels"`
+	Source         string         `json:"source"`
+	Backend        string         `json:"backend"`
+	BackendPath    []string       `json:"backend_path"`
+	ConfigSettings map[string]any `json:"config_settings"`
+	HaveRequires   bool           `json:"have_requires"`
+}
+
+// answer is what hooks.py writes, or anything that the backend wrote over it.
+type answer struct {
+	Requires  []string `json:"requires"`
+	Metadata  string   `json:"metadata"`
+	NoPrepare bool     `json:"no_prepare"`
+	Wheel     string   `json:"wheel"`
+	Hook      string   `json:"hook"`
+	Error     string   `json:"error"`
+}
+
+// Run makes the build environment and asks the backend for its requirements; when there are none (or HaveRequires says they
+// are met) it goes on to prepare or build, all in one sandbox. It may be called again in the same work folder. Errors: *BackendError for
+// what the project is to blame for, and the sandbox's own, of which *sandbox.LimitError is not the project's.
+func (e Env) Run(ctx context.Context, s Step) (Result, error) {
+	j, binds, err := e.job(s)
+	if err != nil {
+		return Result{}, fmt.Errorf("pep517: %w", err)
+	}
+	stdin, err := json.Marshal(j)
+	if err != nil {
+		return Result{}, fmt.Errorf("pep517: %w", err)
+	}
+	root, err := os.OpenRoot(e.Work)
+	if err != nil {
+		return Result{}, fmt.Errorf("pep517: %w", err)
+	}
+	defer root.Close()
+	if err := root.RemoveAll("result.json"); err != nil {
+		return Result{}, fmt.Errorf("pep517: removing an earlier result: %w", err)
+	}
+	log := &tail{to: e.Log}
+	err = e.Sandbox.Run(ctx, e.Slot, sandbox.Command{
+		Argv: []string{e.Python, "-I", "-S", "-c", hooks}, Stdin: stdin,
+		Env: e.environment(), Work: e.Work, Binds: binds, Limits: e.Limits, Log: log,
+	})
+	var exit *sandbox.ExitError
+	if errors.As(err, &exit) && exit.Signal == 0 {
+		return Result{}, fmt.Errorf("pep517: calling the hooks: %w\n%s", err, log.lines())
+	}
+	if err != nil {
+		return Result{}, err
+	}
+	return e.result(root, s, log)
+}
+
+func (e Env) job(s Step) (job, []sandbox.Bind, error) {
+	j := job{
+		Do: s.Do, Python: e.Python, Wheels: []string{}, Source: path.Join("/build/src", s.BuildDir), Backend: s.System.Backend,
+		BackendPath: s.System.BackendPath, ConfigSettings: map[string]any{}, HaveRequires: s.HaveRequires,
+	}
+	if s.Do != "prepare" && s.Do != "build" {
+		return j, nil, fmt.Errorf("no step %q", s.Do)
+	}
+	if s.BuildDir != "" && !filepath.IsLocal(s.BuildDir) {
+		return j, nil, fmt.Errorf("build folder %q is not below the source", s.BuildDir)
+	}
+	for k, v := range s.ConfigSettings {
+		switch v := v.(type) {
+		case string, []string:
+			j.ConfigSettings[k] = v
+		default:
+			return j, nil, fmt.Errorf("config setting %q is a %T: a string or a list of strings is needed", k, v)
+		}
+	}
+	binds := []sandbox.Bind{
+		{Source: filepath.Join(e.Tools, "bin/uv"), Target: "/axle/uv"},
+		{Source: filepath.Join(e.Tools, "lib/pyproject_hooks"), Target: "/axle/lib/pyproject_hooks"},
+	}
+	seen := map[string]bool{}
+	for _, w := range s.Wheels {
+		name := filepath.Base(w)
+		if seen[name] {
+			return j, nil, fmt.Errorf("two wheels are named %s", name)
+		}
+		seen[name] = true
+		inside := "/axle/wheels/" + name
+		binds = append(binds, sandbox.Bind{Source: w, Target: inside})
+		j.Wheels = append(j.Wheels, inside)
+	}
+	return j, binds, nil
+}
+
+// environment is the whole environment of every command. None of it depends on the machine but the number of jobs, which
+// changes no wheel.
+func (e Env) environment() map[string]string {
+	root := e.Sandbox.Root()
+	jobs := strconv.Itoa(max(1, runtime.GOMAXPROCS(0)/e.Sandbox.Slots()))
+	env := map[string]string{
+		"PATH": strings.Join(append([]string{"/build/venv/bin"}, root.Path...), ":"),
+		"HOME": "/build/home", "TMPDIR": "/tmp", "VIRTUAL_ENV": "/build/venv",
+		"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "TZ": "UTC",
+		"SOURCE_DATE_EPOCH": "1700000000",
+		"PYTHONHASHSEED":    "0", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONNOUSERSITE": "1",
+		"MAX_JOBS": jobs, "CMAKE_BUILD_PARALLEL_LEVEL": jobs, "MAKEFLAGS": "-j" + jobs,
+		"CARGO_NET_OFFLINE": "true",
+	}
+	maps.Copy(env, root.Env)
+	maps.Copy(env, e.Variables)
+	return env
+}
+
+// result reads what the hooks left.
+func (e Env) result(root *os.Root, s Step, log *tail) (Result, error) {
+	hook := map[string]string{"prepare": "prepare_metadata_for_build_wheel", "build": "build_wheel"}[s.Do]
+	bad := func(format string, args ...any) (Result, error) {
+		return Result{}, &BackendError{Hook: hook, Text: fmt.Sprintf(format, args...)}
+	}
+	text, err := readPlain(root, "result.json", maxResult)
+	if err != nil {
+		return bad("no result: %v", err)
+	}
+	var a answer
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&a); err != nil {
+		return bad("the result can't be read: %v", err)
+	}
+	switch {
+	case a.Hook != "":
+		return Result{}, &BackendError{Hook: a.Hook, Text: strings.TrimSpace(a.Error + "\n" + log.lines())}
+	case len(a.Requires) > 0 && !s.HaveRequires:
+		return Result{Requires: a.Requires}, nil
+	case s.Do == "prepare" && a.NoPrepare:
+		return Result{NoPrepare: true}, nil
+	case s.Do == "prepare":
+		if !plain(a.Metadata) {
+			return bad("it returned %q, which is not the name of a folder", a.Metadata)
+		}
+		if err := isFolders(root, "meta", path.Join("meta", a.Metadata)); err != nil {
+			return bad("%v", err)
+		}
+		b, err := readPlain(root, path.Join("meta", a.Metadata, "METADATA"), maxMetadata)
+		if err != nil {
+			return bad("%v", err)
+		}
+		return Result{Metadata: b}, nil
+	}
+	if !plain(a.Wheel) || !strings.HasSuffix(a.Wheel, ".whl") {
+		return bad("it returned %q, which is not the name of a wheel", a.Wheel)
+	}
+	if err := isFolders(root, "out"); err != nil {
+		return bad("%v", err)
+	}
+	dir, err := root.Open("out")
+	if err != nil {
+		return bad("%v", err)
+	}
+	defer dir.Close()
+	names, err := dir.Readdirnames(8)
+	if err != nil && err != io.EOF {
+		return bad("%v", err)
+	}
+	if len(names) != 1 || names[0] != a.Wheel {
+		return bad("it returned %q but left %q in its folder: just that one wheel is expected", a.Wheel, names)
+	}
+	inside := path.Join("out", a.Wheel)
+	if info, err := root.Lstat(inside); err != nil || !info.Mode().IsRegular() {
+		return bad("%s is not a regular file", a.Wheel)
+	}
+	return Result{Wheel: filepath.Join(e.Work, "out", a.Wheel)}, nil
+}
+
+// plain tells whether s is the name of one entry of a folder.
+func plain(s string) bool {
+	return s != "" && s != "." && s != ".." && !strings.ContainsAny(s, "/\x00")
+}
+
+// isFolders checks that each is a folder, not a link to one.
+func isFolders(root *os.Root, names ...string) error {
+	for _, name := range names {
+		if info, err := root.Lstat(name); err != nil {
+			return err
+		} else if !info.IsDir() {
+			return fmt.Errorf("%s is not a folder", name)
+		}
+	}
+	return nil
+}
+
+// readPlain is readFile that refuses a link.
+func readPlain(root *os.Root, name string, limit int64) ([]byte, error) {
+	if info, err := root.Lstat(name); err != nil {
+		return nil, err
+	} else if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a regular file", name)
+	}
+	return readFile(root, name, limit)
+}
+
+// tail passes a log on and keeps its end.
+type tail struct {
+	to  io.Writer
+	end []byte
+}
+
+func (t *tail) Write(b []byte) (int, error) {
+	t.end = append(t.end, b...)
+	t.end = t.end[max(0, len(t.end)-8192):]
+	if t.to == nil {
+		return len(b), nil
+	}
+	return t.to.Write(b)
+}
+
+// lines are the last 20.
+func (t *tail) lines() string {
+	all := strings.Split(strings.TrimSpace(string(t.end)), "\n")
+	return strings.Join(all[max(0, len(all)-20):], "\n")
+}

@@ -1,0 +1,179 @@
+package pep517
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2"
+	"github.com/python-wheel-build/axle/internal/dist"
+)
+
+// System is the [build-system] table of a project (PEP 518, PEP 517).
+type System struct {
+	Requires    []dist.Requirement
+	Backend     string   // "module" or "module:object"
+	BackendPath []string // in-tree backend: folders below the project's root, slash-separated
+}
+
+// Defaults of PEP 518 and PEP 517 for a project that names none.
+const (
+	legacyRequires = "setuptools>=40.8.0"
+	legacyBackend  = "setuptools.build_meta:__legacy__"
+)
+
+// maxProject bounds a pyproject.toml; the largest known ones have some 100 kB.
+const maxProject = 1 << 20
+
+// ReadSystem reads the pyproject.toml of an unpacked source, whose root is buildDir below src ("" is src itself). Nothing
+// outside src is read, whatever links the source holds. Without that file, or without [build-system] in it, the result is
+// PEP 518's default, provided that there is a setup.py (fs.ErrNotExist if not).
+func ReadSystem(src, buildDir string) (System, error) {
+	sys, err := readSystem(src, buildDir)
+	if err != nil {
+		return System{}, fmt.Errorf("reading the build system: %w", err)
+	}
+	return sys, nil
+}
+
+func readSystem(src, buildDir string) (System, error) {
+	if buildDir == "" {
+		buildDir = "."
+	}
+	if !filepath.IsLocal(buildDir) {
+		return System{}, fmt.Errorf("build folder %q is not below the source", buildDir)
+	}
+	root, err := os.OpenRoot(src)
+	if err != nil {
+		return System{}, err
+	}
+	defer root.Close()
+	if info, err := root.Stat(buildDir); err != nil {
+		return System{}, fmt.Errorf("build folder: %w", err)
+	} else if !info.IsDir() {
+		return System{}, fmt.Errorf("build folder %q is a file", buildDir)
+	}
+	text, err := readFile(root, path.Join(buildDir, "pyproject.toml"), maxProject)
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, err := root.Stat(path.Join(buildDir, "setup.py")); err != nil {
+			return System{}, fmt.Errorf("the source has neither pyproject.toml nor setup.py in %q: %w", buildDir, fs.ErrNotExist)
+		}
+		text = nil
+	} else if err != nil {
+		return System{}, err
+	}
+	return parseSystem(text)
+}
+
+// readFile reads a regular file whose size is not trusted; links are followed as far as root allows.
+func readFile(root *os.Root, name string, limit int64) ([]byte, error) {
+	info, err := root.Stat(name)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() { // opening a pipe would wait for ever
+		return nil, fmt.Errorf("%s is not a regular file", name)
+	}
+	f, err := root.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(b)) > limit {
+		return nil, fmt.Errorf("%s has more than %d bytes", name, limit)
+	}
+	return b, nil
+}
+
+func parseSystem(text []byte) (System, error) {
+	if err := shallow(text); err != nil {
+		return System{}, err
+	}
+	var doc struct {
+		System *struct {
+			Requires    *[]string `toml:"requires"`
+			Backend     *string   `toml:"build-backend"`
+			BackendPath []string  `toml:"backend-path"`
+		} `toml:"build-system"`
+	}
+	// A byte order mark is no TOML, but setuptools and others let it pass.
+	if err := toml.Unmarshal(bytes.TrimPrefix(text, []byte("\ufeff")), &doc); err != nil {
+		var at *toml.DecodeError
+		if errors.As(err, &at) {
+			row, column := at.Position()
+			return System{}, fmt.Errorf("pyproject.toml, line %d, column %d: %w", row, column, err)
+		}
+		return System{}, fmt.Errorf("pyproject.toml: %w", err)
+	}
+	requires, sys := []string{legacyRequires}, System{Backend: legacyBackend}
+	if t := doc.System; t != nil {
+		if t.Requires == nil {
+			return System{}, errors.New("pyproject.toml: [build-system] has no requires, which PEP 518 demands: patch it in")
+		}
+		requires = *t.Requires
+		if t.Backend != nil {
+			sys.Backend = *t.Backend
+		}
+		sys.BackendPath = t.BackendPath
+	}
+	if !validBackend(sys.Backend) {
+		return System{}, fmt.Errorf("pyproject.toml: build-backend %q is not of the form module:object", sys.Backend)
+	}
+	for _, p := range sys.BackendPath {
+		if !filepath.IsLocal(p) {
+			return System{}, fmt.Errorf("pyproject.toml: backend-path %q is not a folder of the source (PEP 517)", p)
+		}
+	}
+	for _, text := range requires {
+		r, err := dist.ParseRequirement(text)
+		if err != nil {
+			return System{}, fmt.Errorf("pyproject.toml: build-system.requires: %w", err)
+		}
+		sys.Requires = append(sys.Requires, r)
+	}
+	return sys, nil
+}
+
+// shallow refuses text whose brackets could nest deeper than any real project's: the TOML reader recurses, and a stack
+// that overflows can't be recovered from. Brackets in strings and comments count too, which only makes it stricter.
+func shallow(text []byte) error {
+	const most = 1000
+	depth := 0
+	for _, c := range text {
+		switch c {
+		case '[', '{':
+			depth++
+		case ']', '}':
+			depth = max(0, depth-1)
+		}
+		if depth > most {
+			return fmt.Errorf("pyproject.toml: brackets are nested more than %d deep", most)
+		}
+	}
+	return nil
+}
+
+// validBackend checks the entry point syntax: dotted names, of any letters that Python allows.
+func validBackend(s string) bool {
+	module, object, found := strings.Cut(s, ":")
+	parts := strings.Split(module, ".")
+	if found {
+		parts = append(parts, strings.Split(object, ".")...)
+	}
+	for _, p := range parts {
+		if p == "" || strings.ContainsAny(p, " \t\r\n/\\:;'\"\x00") {
+			return false
+		}
+	}
+	return true
+}
