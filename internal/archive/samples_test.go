@@ -133,3 +133,28 @@ func listing(t *testing.T, dir string, modes bool) map[string]string {
 	}
 	return seen
 }
+
+func TestRealWheels(t *testing.T) {
+	for _, path := range samples(t, "*.whl") {
+		t.Run(filepath.Base(path), func(t *testing.T) {
+			f, err := os.Open(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			info, err := f.Stat()
+			if err != nil {
+				t.Fatal(err)
+			}
+			w, err := OpenWheel(f, info.Size(), filepath.Base(path), Limits{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := w.Check(t.Context()); err != nil {
+				t.Error(err)
+			}
+			wheel, err := w.WheelFile()
+			t.Log(wheel.Generator, err)
+		})
+	}
+}
