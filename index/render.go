@@ -82,8 +82,9 @@ func (p *rendering) serve(w http.ResponseWriter, r *http.Request) {
 		h[k] = v
 	}
 	if matches(r.Header.Values("If-None-Match"), e.etag) {
-		// The type stays: pip takes over what a 304 says of it, and one without its type makes a page unreadable.
-		delete(h, "Content-Length")
+		// Nothing is said of a body: pip takes over what a 304 says, and a wrong type makes a page unreadable. (net/http leaves the type
+		// and the length out by itself.)
+		delete(h, "Content-Encoding")
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}
