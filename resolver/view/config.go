@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net/url"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -56,9 +55,9 @@ func ReadConfig(file string) (map[string]Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	b, err := readBounded(os.DirFS(filepath.Dir(abs)), filepath.Base(abs), maxFile)
+	b, err := readFile(file)
 	if err != nil {
-		return nil, unreadable(file, err)
+		return nil, err
 	}
 	return parseConfig(file, filepath.Dir(abs), b)
 }

@@ -79,17 +79,9 @@ func (c Config) read() (in inputs, err error) {
 		}
 	}
 	for _, name := range c.Constraints {
-		// Stat first: opening a pipe would wait for its writer.
-		info, err := os.Stat(name)
+		b, err := readFile(name)
 		if err != nil {
-			return in, unreadable(name, err)
-		}
-		if !info.Mode().IsRegular() {
-			return in, fmt.Errorf("%s: not a file", name)
-		}
-		b, err := readBounded(os.DirFS(filepath.Dir(name)), filepath.Base(name), maxFile)
-		if err != nil {
-			return in, unreadable(name, err)
+			return in, err
 		}
 		in.constraints = append(in.constraints, b)
 	}

@@ -239,12 +239,15 @@ func TestDigestSees(t *testing.T) {
 		"backend":              func(e *example) { e.file("settings.yaml", "packages: {Bar: {build_dir: src}}") },
 		"patch":                func(e *example) { e.file("patches/foo/2.patch", "x") },
 		"patch's bytes":        func(e *example) { e.file("patches/foo/1.patch", "One") },
-		"patch's name":         func(e *example) { e.file("patches/new/2.patch", "x") },
-		"patch's version":      func(e *example) { e.file("patches/foo-2/2.patch", "x") },
-		"constraint":           func(e *example) { e.constraints += "new<2\n" },
-		"constraint gone":      func(e *example) { e.constraints = "" },
-		"component":            func(e *example) { e.env["platform"] = environ.Component{Value: "linux-aarch64"} },
-		"new component":        func(e *example) { e.env["env:CC"] = environ.Component{} },
+		"patch's name": func(e *example) {
+			delete(e.SettingsFS.(fstest.MapFS), "patches/foo/1.patch")
+			e.file("patches/foo/3.patch", "one")
+		},
+		"patch's version": func(e *example) { e.file("patches/foo-2/2.patch", "x") },
+		"constraint":      func(e *example) { e.constraints += "new<2\n" },
+		"constraint gone": func(e *example) { e.constraints = "" },
+		"component":       func(e *example) { e.env["platform"] = environ.Component{Value: "linux-aarch64"} },
+		"new component":   func(e *example) { e.env["env:CC"] = environ.Component{} },
 		"component's text": func(e *example) {
 			e.env["system"] = environ.Component{Value: digest.FromString("x\n").String(), Text: []byte("x\n")}
 		},

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"maps"
+	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -46,7 +47,7 @@ func readTree(fsys fs.FS, name string) (tree, error) {
 		for _, e := range entries {
 			p := path.Join(dir, e.Name())
 			shown := filepath.Join(name, p)
-			if isNote(e.Name()) {
+			if isNote(e) {
 				continue
 			}
 			if !utf8.ValidString(p) || strings.ContainsFunc(p, unicode.IsControl) {
@@ -80,8 +81,9 @@ func readTree(fsys fs.FS, name string) (tree, error) {
 }
 
 // isNote says that a file is for people, such as .gitkeep or README.md.
-func isNote(name string) bool {
-	return strings.HasPrefix(name, ".") || strings.HasSuffix(name, ".md") || strings.HasSuffix(name, ".txt")
+func isNote(e fs.DirEntry) bool {
+	name := e.Name()
+	return strings.HasPrefix(name, ".") || !e.IsDir() && (strings.HasSuffix(name, ".md") || strings.HasSuffix(name, ".txt"))
 }
 
 func unreadable(name string, err error) error {
@@ -93,6 +95,22 @@ func unreadable(name string, err error) error {
 		err = cause.Err
 	}
 	return fmt.Errorf("%s: %w", name, err)
+}
+
+// readFile reads one file that a person named.
+func readFile(name string) ([]byte, error) {
+	info, err := os.Stat(name) // first: opening a pipe would wait for its writer
+	if err == nil && !info.Mode().IsRegular() {
+		err = errors.New("not a file")
+	}
+	if err != nil {
+		return nil, unreadable(name, err)
+	}
+	b, err := readBounded(os.DirFS(filepath.Dir(name)), filepath.Base(name), maxFile)
+	if err != nil {
+		return nil, unreadable(name, err)
+	}
+	return b, nil
 }
 
 func readBounded(fsys fs.FS, name string, limit int64) ([]byte, error) {
