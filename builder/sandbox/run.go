@@ -219,12 +219,6 @@ func (p *process) run(parent context.Context, c Command, output, status, release
 		setup = errors.New("bubblewrap did not start the command")
 	}
 	<-logged
-	if last.Exit != nil && *last.Exit != 0 && context.Cause(ctx) == nil {
-		// A command that runs into a full disk or its file size limit fails by itself, before the watcher looks.
-		if err := diskOver(ctx, c.Work, p.limits.Disk); err != nil {
-			stop(err)
-		}
-	}
 	cause := context.Cause(ctx)
 	stop(nil)
 	if watched != nil {

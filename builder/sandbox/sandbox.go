@@ -180,6 +180,12 @@ func (s *Sandbox) Run(ctx context.Context, slot int, c Command) error {
 	}
 	var err error
 	ownThread(func() { err = s.run(ctx, slot, c) })
+	if _, failed := err.(*ExitError); failed {
+		// A command that fills the disk or comes to its file size limit may fail by itself before the watcher looks.
+		if over := diskOver(ctx, c.Work, c.Limits.Disk); over != nil {
+			return over
+		}
+	}
 	return err
 }
 
