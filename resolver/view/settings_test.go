@@ -148,6 +148,7 @@ func TestSettingsRefused(t *testing.T) {
 		{"anchor", foo, "env: &a {A: x}\n", ":1", []string{"anchors and aliases"}},
 		{"alias", foo, "env: {A: x, B: *a}\n", ": ", []string{"unknown anchor 'a'"}},
 		{"tag", foo, "env:\n  A: !!str 5\n", ":2", []string{"tag !!str"}},
+		{"tag of nothing", foo, "!x\n", ":1", []string{"tag !x"}},
 		{"key not scalar", foo, "? [a]\n: b\n", ":1", []string{"a key must be a string"}},
 		{"second document", foo, "env: {}\n---\nenv: {}\n", ":", []string{"a second YAML document"}},
 		{"syntax", foo, "env: {}\nbuild_dir: [\n", ":", []string{"not YAML"}},

@@ -48,10 +48,13 @@ func (f yamlFile) parse(b []byte) (*yaml.Node, error) {
 		return nil, f.syntax(err)
 	}
 	root := doc.Content[0]
+	if err := f.check(root); err != nil {
+		return nil, err
+	}
 	if root.Kind == yaml.ScalarNode && root.Value == "" && plain(root) {
 		return nil, nil
 	}
-	return root, f.check(root)
+	return root, nil
 }
 
 func (f yamlFile) syntax(err error) error {
