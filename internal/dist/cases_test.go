@@ -52,6 +52,9 @@ var caseExceptions = []struct {
 }{
 	{"parse_wheel_filename", "the project would be no PEP 508 name; a name becomes part of paths and keys", badName},
 	{"parse_sdist_filename", "the project would be no PEP 508 name; a name becomes part of paths and keys", badName},
+	{"parse_wheel_filename", "a filename becomes part of paths and URLs: no odd characters", oddFilename},
+	{"parse_wheel_filename", "tags hold letters, digits and underscores: PEP 425 knows no others", oddTags},
+	{"parse_sdist_filename", "a filename becomes part of paths and URLs: no odd characters", oddFilename},
 	{"req", "PEP 508: the names of projects and extras end with a letter or digit", func(c packagingCase) bool {
 		return c.OK && (!isName(c.Name) || slices.ContainsFunc(c.Extras, func(e string) bool { return !isName(e) }))
 	}},
@@ -60,6 +63,13 @@ var caseExceptions = []struct {
 func badName(c packagingCase) bool {
 	var r struct{ Name string }
 	return c.OK && json.Unmarshal(c.Result, &r) == nil && !isName(r.Name)
+}
+
+func oddFilename(c packagingCase) bool { return c.OK && plain(c.In) != nil }
+
+func oddTags(c packagingCase) bool {
+	var r struct{ Tags []string }
+	return c.OK && json.Unmarshal(c.Result, &r) == nil && strings.ContainsAny(strings.Join(r.Tags, ""), "+!")
 }
 
 // TestPackagingCases holds both packages to packaging's answers. AXLE_PACKAGING_CASES may name another file of such cases.

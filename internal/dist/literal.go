@@ -68,31 +68,18 @@ func unescape(s string) (string, error) {
 	return b.String(), nil
 }
 
-// quote is the inverse of unescape: in double quotes if it can be, as packaging prints it.
+// quote is the inverse of unescape: in double quotes if it can be, and with the characters as they are if that reads back as the same,
+// which is how packaging prints a string; escaped if not.
 func quote(s string) string {
 	mark := `"`
 	if strings.Contains(s, `"`) && !strings.Contains(s, `'`) {
 		mark = `'`
 	}
-	var b strings.Builder
-	b.WriteString(mark)
-	for i := 0; i < len(s); i++ {
-		switch c := s[i]; {
-		case c == '\\':
-			b.WriteString(`\\`)
-		case c == '\n':
-			b.WriteString(`\n`)
-		case c == '\r':
-			b.WriteString(`\r`)
-		case c == 0:
-			b.WriteString(`\x00`)
-		case c == mark[0]:
-			b.WriteString(`\x22`)
-		default:
-			b.WriteByte(c)
-		}
+	if back, err := unescape(s); err == nil && back == s && !strings.Contains(s, mark) {
+		return mark + s + mark
 	}
-	return b.String() + mark
+	escape := strings.NewReplacer(`\`, `\\`, "\n", `\n`, "\r", `\r`, "\x00", `\x00`, mark, `\x22`)
+	return mark + escape.Replace(s) + mark // mark stands in s only where it is a double quote
 }
 
 // parseClause reads op and text as one clause; a comma, which would make two, is refused.

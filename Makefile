@@ -1,0 +1,40 @@
+.PHONY: run build test real fuzz lint tools clean
+GO ?= go
+TOOLS := $(CURDIR)/.tools
+export AXLE_TOOLS := $(TOOLS)
+FUZZTIME ?= 20s
+
+# Serve on this machine; the line that it prints is the one to copy.
+run: build
+	bin/axle serve --store .run/store
+
+build: $(TOOLS)/tools.stamp
+	$(GO) build -o bin/axle ./cmd/axle
+
+# What builds need beside axle itself: bubblewrap, patch, uv, pyproject_hooks.
+$(TOOLS)/tools.stamp: deploy/tools.sh deploy/tools.txt
+	deploy/tools.sh $(TOOLS) && touch $@
+
+tools:
+	deploy/tools.sh $(TOOLS) --test
+
+# Everything that can be shown in minutes, with the race detector: real pip, real uv, a real S3 server, real builds.
+test: tools
+	$(GO) test -race -timeout 20m ./...
+
+# The same against the real upstream, whole: cold store, every client, everything from source.
+real: tools build
+	$(GO) test -count=1 -timeout 80m -run 'TestReal' ./cmd/axle -real -v
+
+lint:
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo "run gofmt -w on these"; exit 1; }
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+	deploy/vulncheck.sh
+
+fuzz:
+	@for f in $$(grep -rlE '^func Fuzz' --include='*_test.go' .); do for t in $$(grep -oE '^func Fuzz[A-Za-z0-9_]*' $$f | cut -d' ' -f2); do \
+		echo "$$f $$t"; $(GO) test -run '^$$' -fuzz "^$$t\$$" -fuzztime $(FUZZTIME) ./$$(dirname $$f) || exit 1; done; done
+
+clean:
+	rm -rf bin .run .tools

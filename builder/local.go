@@ -1,0 +1,388 @@
+package builder
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/python-wheel-build/axle/builder/pep517"
+	"github.com/python-wheel-build/axle/builder/sandbox"
+	"github.com/python-wheel-build/axle/cas"
+	"github.com/python-wheel-build/axle/internal/archive"
+	"github.com/python-wheel-build/axle/internal/dist"
+	"github.com/python-wheel-build/axle/internal/version"
+	"github.com/python-wheel-build/axle/resolver"
+	"github.com/python-wheel-build/axle/resolver/view"
+)
+
+// Local runs jobs in this process. Only steps in the sandbox hold a slot.
+type Local struct {
+	Catalog  *resolver.Catalog
+	Machines *Machines
+	Tools    string
+	Limits   sandbox.Limits
+	// Who stands in the records.
+	Who string
+
+	slots chan int
+}
+
+// NewLocal gives a queue with n slots.
+func NewLocal(c *resolver.Catalog, m *Machines, tools, who string, n int) *Local {
+	l := &Local{Catalog: c, Machines: m, Tools: tools, Who: who, slots: make(chan int, n)}
+	for i := range n {
+		l.slots <- i
+	}
+	return l
+}
+
+// failed ends a job: the inputs' fault ("build") or the machine's ("infrastructure").
+type failed struct {
+	class, title string
+	// resolved says that the environment of the failing step was known whole, so that the same would happen again.
+	resolved bool
+}
+
+func (e *failed) Error() string { return e.title }
+
+func inputsFault(resolved bool, format string, args ...any) error {
+	return &failed{"build", fmt.Sprintf(format, args...), resolved}
+}
+
+func machinesFault(format string, args ...any) error {
+	return &failed{class: "infrastructure", title: fmt.Sprintf(format, args...)}
+}
+
+// Do runs a job to its end. See Queue.
+func (l *Local) Do(ctx context.Context, job Job, need Need, tell func(resolver.Event)) (Outcome, error) {
+	j := &run{Local: l, job: job, need: need, tell: tell}
+	out, err := j.do(ctx)
+	defer j.close()
+	if ctx.Err() != nil {
+		return Outcome{}, ctx.Err() // the process ends: this says nothing about the job
+	}
+	if err == nil {
+		return out, nil
+	}
+	var known *resolver.FailedError
+	if errors.As(err, &known) { // remembered from another view
+		return Outcome{Failure: &known.Failure}, nil
+	}
+	var f *failed
+	var no *unresolvable
+	switch {
+	case errors.As(err, &no):
+		f = &failed{class: "build", title: no.text}
+	case !errors.As(err, &f):
+		return Outcome{}, err
+	}
+	return j.fail(ctx, f)
+}
+
+// run is one job under way.
+type run struct {
+	*Local
+	job    Job
+	need   Need
+	tell   func(resolver.Event)
+	log    *jobLog
+	work   string // the folder that the sandbox sees as /build
+	owner  int    // the slot that work belongs to, -1 at first
+	m      *Machine
+	recipe resolver.Recipe
+	digest resolver.RecipeDigest
+	used   []resolver.Requirement // every wheel of every environment so far
+}
+
+func (j *run) project() dist.Project    { return j.job.Source.Project }
+func (j *run) version() version.Version { return j.job.Source.Version }
+
+func (j *run) step(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	if j.log != nil {
+		fmt.Fprintf(j.log, "axle: %s\n", text)
+	}
+	j.tell(event(j.project(), j.job.Source, "step", text))
+}
+
+func (j *run) close() {
+	if j.log != nil {
+		j.log.discard()
+	}
+	if j.work != "" {
+		_ = sandbox.Remove(j.work) // what is left is scratch, emptied at the next start
+	}
+}
+
+func (j *run) do(ctx context.Context) (Outcome, error) {
+	blob, source, err := j.Catalog.SourceFile(ctx, j.job.View, j.job.Source)
+	if err != nil {
+		return Outcome{}, sourceFault(err)
+	}
+	defer blob.Close()
+	j.job.Source = source
+	j.recipe = resolver.NewRecipe(j.job.View, source)
+	if j.digest, err = j.recipe.Digest(); err != nil {
+		return Outcome{}, err
+	}
+	if source.PreBuilt() {
+		return j.take(ctx, blob)
+	}
+	if j.m, err = j.Machines.For(j.job.View); err != nil {
+		return Outcome{}, machinesFault("%v", err)
+	}
+	if j.log, err = newLog(j.Catalog.Store, j.project(), j.version(), func(text string) {
+		j.tell(event(j.project(), j.job.Source, "log", text))
+	}); err != nil {
+		return Outcome{}, err
+	}
+	system, err := j.unpack(ctx, blob)
+	if err != nil {
+		return Outcome{}, err
+	}
+	result, blocked, err := j.hooks(ctx, system)
+	if err != nil || len(blocked) > 0 {
+		return Outcome{Blocked: blocked}, err
+	}
+	if j.job.Stage == stageMetadata {
+		return j.prepared(ctx, result)
+	}
+	return j.publish(ctx, result.Wheel)
+}
+
+// sourceFault tells what can't be had from what must not be had.
+func sourceFault(err error) error {
+	if errors.Is(err, resolver.ErrChanged) {
+		return inputsFault(false, "%v", err)
+	}
+	return machinesFault("%v", err)
+}
+
+// unpack lays the source tree out in the work folder, patches it and reads how it wants to be built.
+func (j *run) unpack(ctx context.Context, blob *cas.Blob) (pep517.System, error) {
+	var err error
+	if j.work, err = os.MkdirTemp(j.Catalog.Store.Scratch(), "job-"); err != nil {
+		return pep517.System{}, err
+	}
+	j.owner = -1
+	name := j.job.Source.How.Filename
+	j.step("unpacking %s", name)
+	unpacked := filepath.Join(j.work, "unpack")
+	if err := os.Mkdir(unpacked, 0o755); err != nil {
+		return pep517.System{}, err
+	}
+	top, err := archive.Unpack(ctx, blob.File, name, unpacked, archive.DefaultLimits)
+	if err != nil {
+		return pep517.System{}, inputsFault(true, "unpacking %s: %v", name, err)
+	}
+	if err := os.Rename(filepath.Join(unpacked, top), filepath.Join(j.work, "src")); err != nil {
+		return pep517.System{}, err
+	}
+	if err := os.Remove(unpacked); err != nil {
+		return pep517.System{}, err
+	}
+	if len(j.recipe.Patches) > 0 {
+		if err := j.patch(ctx); err != nil {
+			return pep517.System{}, err
+		}
+	}
+	settings := j.job.View.Settings(j.project(), j.version())
+	system, err := pep517.ReadSystem(filepath.Join(j.work, "src"), settings.BuildDir)
+	if err != nil {
+		return pep517.System{}, inputsFault(true, "%v", err)
+	}
+	return system, nil
+}
+
+func (j *run) patch(ctx context.Context) error {
+	var patches []pep517.Patch
+	for _, p := range j.recipe.Patches {
+		path, err := j.copyOut(ctx, "patches", p.Name, p.SHA256)
+		if err != nil {
+			return err
+		}
+		patches = append(patches, pep517.Patch{Name: p.Name, Path: path})
+		j.step("patching with %s", p.Name)
+	}
+	return j.inSlot(ctx, func(e pep517.Env) error { return e.Patch(ctx, patches) })
+}
+
+// hookRounds is how often the requirements hook may change the environment that it runs in itself.
+const hookRounds = 3
+
+// hooks makes environments and runs the backend in them until it has what the stage is for. Requirements that the backend asks for
+// while it runs are resolved together with the static ones, holding on to the versions it ran with; where they can't be held the
+// hook runs again with the new ones.
+func (j *run) hooks(ctx context.Context, system pep517.System) (pep517.Result, []resolver.Pin, error) {
+	settings := j.job.View.Settings(j.project(), j.version())
+	step := pep517.Step{Do: "build", System: system, ConfigSettings: configFor(settings, system.Backend), BuildDir: settings.BuildDir}
+	if j.job.Stage == stageMetadata {
+		step.Do = "prepare"
+	}
+	static, blocked, err := j.need(ctx, system.Requires, nil)
+	if err != nil || len(blocked) > 0 {
+		return pep517.Result{}, blocked, err
+	}
+	for range hookRounds {
+		step.HaveRequires = false
+		result, err := j.hook(ctx, step, static)
+		if err != nil || len(result.Requires) == 0 {
+			return result, nil, err
+		}
+		reqs := system.Requires
+		for _, text := range result.Requires {
+			r, err := dist.ParseRequirement(text)
+			if err != nil {
+				return result, nil, inputsFault(true, "the backend asks for %q: %v", text, err)
+			}
+			reqs = append(reqs[:len(reqs):len(reqs)], r)
+		}
+		j.step("the backend also needs %s", strings.Join(result.Requires, ", "))
+		all, blocked, err := j.need(ctx, reqs, static)
+		if err != nil || len(blocked) > 0 {
+			return result, blocked, err
+		}
+		if contains(all, static) {
+			step.HaveRequires = true
+			result, err = j.hook(ctx, step, all)
+			return result, nil, err
+		}
+		static = all
+	}
+	return pep517.Result{}, nil, inputsFault(true, "the backend asks for other build requirements each time it runs (%d times)", hookRounds)
+}
+
+// configFor gives the config settings for a backend: the project's own, and those that the view has for every project of it.
+func configFor(s view.Settings, backend string) map[string]any {
+	module, _, _ := strings.Cut(backend, ":")
+	all := map[string]any{}
+	maps.Copy(all, s.Backends[module])
+	maps.Copy(all, s.ConfigSettings)
+	return all
+}
+
+// contains says that the second environment has every wheel of the first.
+func contains(all, some []resolver.Requirement) bool {
+	have := map[cas.Digest]bool{}
+	for _, r := range all {
+		have[r.Wheel] = true
+	}
+	for _, r := range some {
+		if !have[r.Wheel] {
+			return false
+		}
+	}
+	return true
+}
+
+// hook runs one step of the backend in an environment of exactly these wheels.
+func (j *run) hook(ctx context.Context, step pep517.Step, wheels []resolver.Requirement) (pep517.Result, error) {
+	j.used = append(j.used, wheels...)
+	if !j.job.Retry {
+		input := resolver.Failure{Recipe: j.digest, Requirements: j.used}.Input()
+		old, err := j.Catalog.Failed(ctx, j.digest, func(f resolver.Failure) bool {
+			return f.Resolved && f.Stage == j.job.Stage && f.Input() == input
+		})
+		if err != nil {
+			return pep517.Result{}, err
+		}
+		if old != nil {
+			return pep517.Result{}, &resolver.FailedError{Failure: *old}
+		}
+	}
+	var names []string
+	for _, w := range wheels {
+		r, err := j.Catalog.Requirement(ctx, w)
+		if err != nil {
+			return pep517.Result{}, err
+		}
+		path, err := j.copyOut(ctx, "wheels", r.Filename, w.Wheel)
+		if err != nil {
+			return pep517.Result{}, err
+		}
+		step.Wheels = append(step.Wheels, path)
+		names = append(names, string(w.Project)+" "+w.Version.String())
+	}
+	with := "nothing"
+	if len(names) > 0 {
+		with = strings.Join(names, ", ")
+	}
+	j.step("running the backend (%s) with %s", step.Do, with)
+	var result pep517.Result
+	err := j.inSlot(ctx, func(e pep517.Env) (err error) {
+		result, err = e.Run(ctx, step)
+		return err
+	})
+	return result, err
+}
+
+// copyOut puts a blob into the work's sibling folder, whole and proven, under the name a tool wants to see.
+func (j *run) copyOut(ctx context.Context, kind, name string, d cas.Digest) (string, error) {
+	dir := filepath.Join(j.work, ".axle-"+kind)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, name)
+	blob, err := j.Catalog.Store.Blob(ctx, d)
+	if err != nil {
+		return "", machinesFault("%s (%s): %v", name, d, err)
+	}
+	defer blob.Close()
+	out, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o644)
+	if err != nil {
+		return "", err
+	}
+	_, err = out.ReadFrom(blob)
+	return path, errors.Join(err, out.Close())
+}
+
+// inSlot waits for a slot, gives the work folder to its user, and runs a step there. What the step says of itself becomes how the job
+// failed.
+func (j *run) inSlot(ctx context.Context, do func(pep517.Env) error) error {
+	var slot int
+	select {
+	case slot = <-j.slots:
+	default:
+		j.tell(event(j.project(), j.job.Source, "wait", "waiting for a free slot"))
+		select {
+		case slot = <-j.slots:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	defer func() { j.slots <- slot }()
+	if j.owner != slot {
+		if err := j.m.Sandbox.Prepare(slot, j.work); err != nil {
+			return err
+		}
+		j.owner = slot
+	}
+	settings := j.job.View.Settings(j.project(), j.version())
+	began := time.Now()
+	err := do(pep517.Env{Sandbox: j.m.Sandbox, Slot: slot, Work: j.work, Tools: j.Tools, Python: j.m.Python, Variables: settings.Env,
+		Limits: j.Limits, Log: j.log})
+	if err != nil && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	var limit *sandbox.LimitError
+	var backend *pep517.BackendError
+	var patch *pep517.PatchError
+	switch {
+	case err == nil:
+		j.step("took %s", time.Since(began).Round(10*time.Millisecond))
+		return nil
+	case errors.As(err, &limit):
+		return machinesFault("%v", limit)
+	case errors.As(err, &backend):
+		return inputsFault(true, "%v", backend)
+	case errors.As(err, &patch):
+		return inputsFault(true, "%v", patch)
+	default:
+		return machinesFault("%v", err)
+	}
+}

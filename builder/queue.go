@@ -1,0 +1,37 @@
+package builder
+
+import (
+	"context"
+
+	"github.com/python-wheel-build/axle/internal/dist"
+	"github.com/python-wheel-build/axle/resolver"
+	"github.com/python-wheel-build/axle/resolver/view"
+)
+
+// Job is one ready piece of work. It is the same job whoever runs it and whenever.
+type Job struct {
+	Stage  string // stageMetadata or stageWheel
+	View   *view.View
+	Source resolver.Source
+	Retry  bool
+}
+
+// Outcome is how a job ended; exactly one field is set, but Promised of a backend without the metadata hook is empty too.
+type Outcome struct {
+	Record   *resolver.Record
+	Promised resolver.Promised
+	Failure  *resolver.Failure
+	// Blocked are build requirements that are not hits. Nothing of the job is left; it can be run again when they are.
+	Blocked []resolver.Pin
+}
+
+// Need resolves build requirements to wheels of the view. hold are wheels of an environment that ran already and that the answer
+// should contain where it can. Versions that are no hits yet come back as blocked. An error is a *unresolvable where the
+// requirements are at fault.
+type Need func(ctx context.Context, reqs []dist.Requirement, hold []resolver.Requirement) (wheels []resolver.Requirement, blocked []resolver.Pin, err error)
+
+// Queue runs ready jobs somewhere and waits for the outcome. need is called back while the job runs; tell is told of its steps and
+// its log. An error is an internal one: everything that the inputs or the machine did is an Outcome.
+type Queue interface {
+	Do(ctx context.Context, job Job, need Need, tell func(resolver.Event)) (Outcome, error)
+}

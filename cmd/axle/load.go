@@ -1,0 +1,203 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/python-wheel-build/axle/builder"
+	"github.com/python-wheel-build/axle/builder/sandbox"
+	"github.com/python-wheel-build/axle/resolver"
+	"github.com/python-wheel-build/axle/resolver/environ"
+	"github.com/python-wheel-build/axle/resolver/view"
+)
+
+// loader turns the configuration into published views and machines to build them on, at start and on SIGHUP.
+type loader struct {
+	cmd         serveCmd
+	log         *slog.Logger
+	catalog     *resolver.Catalog
+	names       *resolver.Names
+	machines    *builder.Machines
+	credentials *credentials
+	progress    io.Writer
+
+	known []*builder.Machine // from the load before
+}
+
+// load reads the configuration anew. Nothing changes unless all of it can be read.
+func (l *loader) load(ctx context.Context, why string) error {
+	configs, err := l.configs()
+	if err != nil {
+		return err
+	}
+	var machines []*builder.Machine
+	var names []resolver.Name
+	for _, name := range slices.Sorted(maps.Keys(configs)) {
+		c := configs[name]
+		m, interp, err := l.machine(ctx, name, c)
+		if err != nil {
+			return fmt.Errorf("view %s: %w", name, err)
+		}
+		if c.Upstream == nil {
+			if c.Upstream, err = l.upstream(ctx, interp.Executable); err != nil {
+				return fmt.Errorf("view %s: %w", name, err)
+			}
+		}
+		v, err := view.Publish(ctx, l.catalog.Store, c, m.Set, interp.Target)
+		if err != nil {
+			return fmt.Errorf("view %s: %w", name, err)
+		}
+		m.Environment = v.Environment
+		if !slices.Contains(machines, m) {
+			machines = append(machines, m)
+		}
+		names = append(names, resolver.Name{Name: name, View: v, OnDemand: c.Build != view.Never})
+	}
+	if l.cmd.Workers > 0 {
+		l.machines.Set(machines)
+	}
+	l.known = machines
+	for _, n := range names {
+		if err := l.point(ctx, n, why); err != nil {
+			return err
+		}
+	}
+	l.names.Keep(slices.Sorted(maps.Keys(configs)))
+	return nil
+}
+
+// point makes a name point to its view, and says what that changed.
+func (l *loader) point(ctx context.Context, n resolver.Name, why string) error {
+	before, err := l.names.Set(ctx, n, "axle "+version(), why)
+	if err != nil {
+		return err
+	}
+	log := l.log.With("view", n.Name, "digest", string(n.View.Digest()))
+	if before == nil {
+		log.Info("view published")
+		return nil
+	}
+	if before.Digest() == n.View.Digest() {
+		log.Info("view unchanged")
+		return nil
+	}
+	old, err := l.catalog.Holds(ctx, before)
+	if err != nil {
+		return err
+	}
+	now, err := l.catalog.Holds(ctx, n.View)
+	if err != nil {
+		return err
+	}
+	lost := 0
+	for pin := range old {
+		if _, ok := now[pin]; !ok {
+			lost++
+		}
+	}
+	log.Info("view changed", "before", string(before.Digest()), "hits_before", len(old), "hits_now", len(now), "became_misses", lost)
+	was, err := before.Components(ctx, l.catalog.Store)
+	if err != nil {
+		return err
+	}
+	is, err := n.View.Components(ctx, l.catalog.Store)
+	if err != nil {
+		return err
+	}
+	for _, line := range environ.Diff(was, is) {
+		log.Info("environment changed", "what", line)
+	}
+	return nil
+}
+
+// configs reads the configuration file, or gives the one view that is served without.
+func (l *loader) configs() (map[string]view.Config, error) {
+	if l.cmd.Config == "" {
+		l.log.Info("no --config: one view 'default' on this machine's python3, built on demand; settings are the built-in ones, 'axle defaults DIR' writes them out")
+		return map[string]view.Config{"default": {SettingsFS: defaultSettings(), Settings: "built-in settings", Build: view.OnDemand, WheelsOnly: view.PreBuilt}}, nil
+	}
+	configs, err := view.ReadConfig(l.cmd.Config)
+	if err != nil {
+		return nil, err
+	}
+	for name, c := range configs {
+		if c.Settings == "" {
+			c.SettingsFS, c.Settings = defaultSettings(), "built-in settings"
+			configs[name] = c
+			l.log.Info("no settings folder: the built-in settings are used, 'axle defaults DIR' writes them out", "view", name)
+		}
+	}
+	return configs, nil
+}
+
+// machine computes a view's build environment and makes sure that a build can be walled in there.
+func (l *loader) machine(ctx context.Context, name string, c view.Config) (*builder.Machine, environ.Interpreter, error) {
+	python := c.Python
+	if python == "" {
+		python = "python3"
+	}
+	path, err := exec.LookPath(python)
+	if err != nil {
+		return nil, environ.Interpreter{}, fmt.Errorf("python %s: %w; install it or name another one with `python:` in the config", python, err)
+	}
+	if path, err = filepath.Abs(path); err != nil {
+		return nil, environ.Interpreter{}, err
+	}
+	p := newProgress(l.progress, "reading the build environment, bytes")
+	collector := environ.Collector{Python: path, Env: map[string]string{}, Sign: map[string]string{}, Paths: c.Paths, Cache: manifestCache(),
+		Progress: func(folder string, done, total int64) { p.set(done, total) }}
+	for _, variable := range c.Env {
+		if value, ok := os.LookupEnv(variable); ok {
+			collector.Env[variable] = value
+		}
+	}
+	for _, variable := range os.Environ() {
+		if variable, value, _ := strings.Cut(variable, "="); strings.HasSuffix(variable, "_BUILD_ENV_SIGN") {
+			collector.Sign[variable] = value
+		}
+	}
+	set, interp, err := collector.Collect(ctx)
+	p.done()
+	if err != nil {
+		return nil, interp, err
+	}
+	for _, m := range l.known {
+		if m.Python == interp.Executable && m.Broken == nil && sameSet(m.Set, set) {
+			return m, interp, nil
+		}
+	}
+	root, err := collector.Root(ctx, interp)
+	if err != nil {
+		return nil, interp, err
+	}
+	m := &builder.Machine{Set: set, Python: interp.Executable}
+	m.Sandbox, m.Broken = sandbox.New(root, l.catalog.Store.Scratch(), max(l.cmd.Workers, 1))
+	if m.Broken == nil {
+		m.Broken = m.Sandbox.SelfTest(ctx, interp.Executable)
+	}
+	if m.Broken != nil {
+		l.log.Error("nothing can be built in this view: hits are served, promises fail", "view", name, "err", m.Broken)
+	}
+	return m, interp, nil
+}
+
+func sameSet(a, b environ.Set) bool {
+	return maps.EqualFunc(a, b, func(x, y environ.Component) bool { return x.Value == y.Value && string(x.Text) == string(y.Text) })
+}
+
+// manifestCache is a file that only saves time, so it may be absent.
+func manifestCache() string {
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(dir, "axle", "manifest")
+}

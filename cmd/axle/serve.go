@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/python-wheel-build/axle/builder"
+	"github.com/python-wheel-build/axle/index"
+	"github.com/python-wheel-build/axle/resolver"
+	"github.com/python-wheel-build/axle/resolver/upstream"
+)
+
+type serveCmd struct {
+	Listen         string   `default:"127.0.0.1:8080" help:"Address to listen on. Anything but loopback needs --insecure-listen."`
+	Store          string   `required:"" help:"Folder, or s3://bucket/prefix?endpoint=URL&region=NAME with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY set."`
+	Config         string   `type:"existingfile" help:"axle.yaml with the views. Without it: one view 'default' on this machine's python3, built on demand."`
+	Workers        int      `default:"${workers}" help:"Builds at once. 0 serves and builds nothing."`
+	InsecureListen bool     `help:"Listen beyond loopback although nobody has to log in: whoever reaches the port can have code run in the sandbox."`
+	Host           []string `help:"Further host names by which clients may call this server."`
+	Tools          string   `env:"AXLE_TOOLS" help:"Folder with bin/uv and lib/pyproject_hooks. Without it: .tools beside the program or its folder."`
+}
+
+// shutdownLimit is how long requests under way may take to end when the server is told to.
+const shutdownLimit = 5 * time.Second
+
+func (c serveCmd) Run(ctx context.Context, s *streams) error {
+	log := slog.New(slog.NewTextHandler(s.err, nil))
+	if err := c.checkListen(); err != nil {
+		return err
+	}
+	tools, err := c.findTools()
+	if err != nil {
+		return err
+	}
+	store, err := openStore(ctx, c.Store)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+
+	credentials, err := netrcCredentials()
+	if err != nil {
+		return err
+	}
+	client := &upstream.Client{Credentials: credentials.lookup, Fresh: time.Minute, Agent: "axle/" + version()}
+	catalog := &resolver.Catalog{Store: store, Upstream: client}
+	machines := &builder.Machines{}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	b := &builder.Builder{Catalog: catalog, Tools: tools, Machines: machines,
+		Queue: builder.NewLocal(catalog, machines, tools, "axle "+version(), max(c.Workers, 1))}
+	names := &resolver.Names{Store: store}
+	front := &index.Server{Catalog: catalog, Names: names, Builder: b, Registry: registry, Hosts: c.hosts(), Log: log}
+	b.Index = front.Private()
+	b.Start(ctx, registry)
+
+	loader := &loader{cmd: c, log: log, catalog: catalog, names: names, machines: machines, credentials: credentials, progress: s.err}
+	if err := loader.load(ctx, "start"); err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", c.Listen)
+	if err != nil {
+		return fmt.Errorf("listening: %w", err)
+	}
+	server := &http.Server{Handler: front.Handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	if _, err := fmt.Fprintf(s.out, "pip install --index-url http://%s/simple/ markupsafe\n", listener.Addr()); err != nil {
+		return err
+	}
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	for {
+		select {
+		case <-hup:
+			if err := loader.load(ctx, "SIGHUP"); err != nil {
+				log.Error("views stay as they were", "err", err)
+			}
+		case err := <-served:
+			return fmt.Errorf("serving: %w", err)
+		case <-ctx.Done():
+			log.Info("stopping; builds under way are given up and will be built when asked for again")
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownLimit)
+			defer cancel()
+			if err := server.Shutdown(ctx); err != nil {
+				return errors.Join(server.Close())
+			}
+			return nil
+		}
+	}
+}
+
+// checkListen refuses an address that others can reach, unless that was meant.
+func (c serveCmd) checkListen() error {
+	host, _, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		return fmt.Errorf("--listen %s: %w; want HOST:PORT, e.g. 127.0.0.1:8080", c.Listen, err)
+	}
+	if ip := net.ParseIP(host); host == "localhost" || ip != nil && ip.IsLoopback() || c.InsecureListen {
+		return nil
+	}
+	return fmt.Errorf("--listen %s can be reached from other machines, and nobody has to log in; put a proxy with a login in front of a loopback address, or say --insecure-listen", c.Listen)
+}
+
+// hosts are the names under which a client may mean this server.
+func (c serveCmd) hosts() []string {
+	hosts := append([]string{"localhost", "127.0.0.1", "::1"}, c.Host...)
+	if host, _, err := net.SplitHostPort(c.Listen); err == nil && host != "" {
+		hosts = append(hosts, host)
+	}
+	return hosts
+}
+
+// findTools looks where `make tools` and a package would put them.
+func (c serveCmd) findTools() (string, error) {
+	candidates := []string{c.Tools}
+	if c.Tools == "" {
+		exe, err := os.Executable()
+		if err != nil {
+			return "", err
+		}
+		dir := filepath.Dir(exe)
+		candidates = []string{filepath.Join(dir, ".tools"), filepath.Join(dir, "..", ".tools"), filepath.Join(dir, "..", "lib", "axle")}
+	}
+	for _, dir := range candidates {
+		_, uv := os.Stat(filepath.Join(dir, "bin", "uv"))
+		_, hooks := os.Stat(filepath.Join(dir, "lib", "pyproject_hooks"))
+		if uv == nil && hooks == nil {
+			return filepath.Abs(dir)
+		}
+	}
+	return "", fmt.Errorf("uv and pyproject_hooks, which builds need, are not in %q; run `make tools` in the source tree, or name their folder with --tools", candidates)
+}
+
+func workersDefault() string { return fmt.Sprint(runtime.NumCPU()) }

@@ -1,0 +1,299 @@
+package resolver
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"github.com/python-wheel-build/axle/cas"
+	"github.com/python-wheel-build/axle/internal/dist"
+	"github.com/python-wheel-build/axle/internal/version"
+	"github.com/python-wheel-build/axle/resolver/view"
+)
+
+// memo answers for one view during one request: it gathers the records that can be reached from what is asked and marks the valid
+// ones until nothing changes. It dies with the request, so nothing in it can go stale.
+type memo struct {
+	c       *Catalog
+	v       *view.View
+	nodes   map[string]*node // by project==version
+	keys    map[dist.Project][]string
+	revoked map[string]bool // hex; nil until listed
+}
+
+// node is one version of one project in the view.
+type node struct {
+	pin        Pin
+	source     Source
+	recipe     *Recipe
+	digest     RecipeDigest
+	why        string // why there can be no record at all
+	candidates []*candidate
+}
+
+// candidate is a record of one of the view's recipes, valid or not.
+type candidate struct {
+	Record
+	key   string
+	needs []*node // beside Requirements
+	dead  string  // why it can't become valid whatever else does
+	valid bool
+}
+
+func (c *Catalog) memo(v *view.View) *memo {
+	return &memo{c: c, v: v, nodes: map[string]*node{}, keys: map[dist.Project][]string{}}
+}
+
+// answers gives the view's answer for each of these sources.
+func (m *memo) answers(ctx context.Context, sources []Source) ([]Answer, error) {
+	asked := make([]*node, len(sources))
+	for i, s := range sources {
+		n, err := m.add(ctx, Pin{s.Project, s.Version}, &s)
+		if err != nil {
+			return nil, err
+		}
+		asked[i] = n
+	}
+	m.mark()
+	out := make([]Answer, len(sources))
+	for i, n := range asked {
+		a, err := m.answer(ctx, n)
+		if err != nil {
+			return nil, err
+		}
+		out[i] = a
+	}
+	return out, nil
+}
+
+// add gathers a version's candidates and, through their requirements, everything that their validity hangs on. Without a source the
+// pinned ones decide, since a record's source was pinned before it was built.
+func (m *memo) add(ctx context.Context, p Pin, s *Source) (*node, error) {
+	if n, ok := m.nodes[p.String()]; ok {
+		return n, nil
+	}
+	n := &node{pin: p}
+	m.nodes[p.String()] = n
+	if s == nil {
+		pinned, err := m.c.pins(ctx, p.Project, &p.Version)
+		if err != nil {
+			return nil, err
+		}
+		chosen, ok := choose(m.v, p.Project, pinned[p.Version.String()])
+		if !ok {
+			n.why = "no source of it was ever fetched for this view"
+			return n, nil
+		}
+		s = &chosen
+	}
+	n.source = *s
+	switch {
+	case s.Refused != "":
+		n.why = s.Refused
+		return n, nil
+	case s.SHA256 == "":
+		n.why = "its source was never fetched, and upstream lists no digest of it"
+		return n, nil
+	}
+	r := NewRecipe(m.v, *s)
+	digest, err := r.Digest()
+	if err != nil {
+		return nil, err
+	}
+	n.recipe, n.digest = &r, digest
+	return n, m.gather(ctx, n)
+}
+
+func (m *memo) gather(ctx context.Context, n *node) error {
+	keys, err := m.records(ctx, n.pin.Project)
+	if err != nil {
+		return err
+	}
+	prefix := recordPrefix(n.pin.Project, n.pin.Version, n.digest)
+	for _, key := range keys {
+		if !strings.HasPrefix(key, prefix) {
+			continue
+		}
+		r, err := m.c.record(ctx, key)
+		var damaged *cas.DamagedError
+		if errors.As(err, &damaged) {
+			// A record is an answer that can be had again: out of the way with it, and the wheel is built anew.
+			if err := m.c.Store.Quarantine(ctx, key); err != nil {
+				return fmt.Errorf("moving damaged record away: %w", err)
+			}
+			continue
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if r.Recipe != n.digest || r.Project != n.pin.Project || r.Version.Compare(n.pin.Version) != 0 {
+			continue // filed under another's address: not an answer to this question
+		}
+		c := &candidate{Record: r, key: key}
+		n.candidates = append(n.candidates, c)
+		if c.dead, err = m.doomed(ctx, n, r); err != nil {
+			return err
+		}
+		for _, q := range r.Requirements {
+			need, err := m.add(ctx, q.pin(), nil)
+			if err != nil {
+				return err
+			}
+			c.needs = append(c.needs, need)
+		}
+	}
+	slices.SortStableFunc(n.candidates, func(a, b *candidate) int {
+		return cmp.Or(a.When.Compare(b.When), cmp.Compare(a.key, b.key))
+	})
+	return nil
+}
+
+// doomed says why a record can't be valid in this view, whatever else is.
+func (m *memo) doomed(ctx context.Context, n *node, r Record) (string, error) {
+	if m.revoked == nil {
+		m.revoked = map[string]bool{}
+		for key, err := range m.c.Store.Keys(ctx, "revocations/") {
+			if err != nil {
+				return "", fmt.Errorf("listing revocations: %w", err)
+			}
+			m.revoked[strings.TrimSuffix(strings.TrimPrefix(key, "revocations/"), ".json")] = true
+		}
+	}
+	inputs := []cas.Digest{n.source.SHA256, r.Wheel}
+	for _, p := range n.recipe.Patches {
+		inputs = append(inputs, p.SHA256)
+	}
+	for _, d := range inputs {
+		if m.revoked[d.Encoded()] {
+			return fmt.Sprintf("%s is revoked", d), nil
+		}
+	}
+	for _, q := range r.Requirements {
+		if m.revoked[q.Wheel.Encoded()] {
+			return fmt.Sprintf("it was built with a wheel of %s that is revoked (%s)", q.pin(), q.Wheel), nil
+		}
+		if !m.v.Admits(q.Project, q.Version) {
+			return fmt.Sprintf("it was built with %s, which the view's constraints exclude", q.pin()), nil
+		}
+	}
+	return "", nil
+}
+
+// mark finds the least fixed point: a record is valid when each of its requirements' wheels is the wheel of a valid record. Records
+// that only vouch for each other stay invalid.
+func (m *memo) mark() {
+	for changed := true; changed; {
+		changed = false
+		for _, n := range m.nodes {
+			for _, c := range n.candidates {
+				if !c.valid && c.dead == "" && c.vouched() {
+					c.valid, changed = true, true
+				}
+			}
+		}
+	}
+}
+
+func (c *candidate) vouched() bool {
+	for i, q := range c.Requirements {
+		if !c.needs[i].has(q.Wheel) {
+			return false
+		}
+	}
+	return true
+}
+
+// has says that some valid record of this version gave exactly that wheel.
+func (n *node) has(wheel cas.Digest) bool {
+	return slices.ContainsFunc(n.candidates, func(c *candidate) bool { return c.valid && c.Wheel == wheel })
+}
+
+func (n *node) hasAny() bool {
+	return slices.ContainsFunc(n.candidates, func(c *candidate) bool { return c.valid })
+}
+
+// answer gives the oldest valid record whose own blobs are there, so that going back to an old view gives back the same wheel;
+// else the reason why not.
+func (m *memo) answer(ctx context.Context, n *node) (Answer, error) {
+	a := Answer{Source: n.source, Recipe: n.recipe, Why: n.why}
+	if a.Why != "" {
+		return a, nil
+	}
+	a.Why = "never built with these inputs"
+	for i, c := range n.candidates {
+		why, wanting, err := m.check(ctx, c)
+		if err != nil {
+			return a, err
+		}
+		if why == "" {
+			return Answer{Source: n.source, Recipe: n.recipe, Record: &c.Record}, nil
+		}
+		if i == 0 {
+			a.Why, a.Wanting = why, wanting
+		}
+	}
+	return a, nil
+}
+
+func (m *memo) check(ctx context.Context, c *candidate) (why string, wanting []Pin, err error) {
+	if c.dead != "" {
+		return c.dead, nil, nil
+	}
+	if c.valid {
+		for _, d := range []cas.Digest{c.Wheel, c.Metadata} {
+			ok, err := m.c.Store.Has(ctx, d)
+			if err != nil {
+				return "", nil, err
+			}
+			if !ok {
+				return fmt.Sprintf("its bytes %s are missing from the store or were damaged", d), nil, nil
+			}
+		}
+		return "", nil, nil
+	}
+	onlyWanting := true
+	for i, q := range c.Requirements {
+		need := c.needs[i]
+		switch {
+		case need.has(q.Wheel):
+		case need.hasAny():
+			onlyWanting = false
+			why = fmt.Sprintf("it was built with another wheel of %s than the view holds today", q.pin())
+		default:
+			wanting = append(wanting, need.pin)
+			if why == "" {
+				why = fmt.Sprintf("it was built with a wheel of %s that the view has not got as it is today", q.pin())
+			}
+		}
+	}
+	if !onlyWanting {
+		wanting = nil
+	}
+	return why, wanting, nil
+}
+
+func (m *memo) records(ctx context.Context, p dist.Project) ([]string, error) {
+	if keys, ok := m.keys[p]; ok {
+		return keys, nil
+	}
+	keys := []string{}
+	for key, err := range m.c.Store.Keys(ctx, "records/"+string(p)+"/") {
+		if err != nil {
+			return nil, fmt.Errorf("listing records of %s: %w", p, err)
+		}
+		keys = append(keys, key)
+	}
+	m.keys[p] = keys
+	return keys, nil
+}
+
+func recordPrefix(p dist.Project, v version.Version, r RecipeDigest) string {
+	return fmt.Sprintf("records/%s/%s/%s/", p, keyOf(v), r.hex())
+}

@@ -1,0 +1,158 @@
+package resolver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/python-wheel-build/axle/cas"
+	"github.com/python-wheel-build/axle/internal/archive"
+	"github.com/python-wheel-build/axle/internal/dist"
+	"github.com/python-wheel-build/axle/resolver/upstream"
+	"github.com/python-wheel-build/axle/resolver/view"
+)
+
+// Promised gives the core metadata that a promise carries, without running anything: what is remembered of this recipe, else the
+// sdist's PKG-INFO where that is known to be what a build gives (Metadata 2.2, PEP 643), else the upstream wheel's METADATA; the last
+// two only where no patch can have changed them. It is fs.ErrNotExist where only a job can tell.
+func (c *Catalog) Promised(ctx context.Context, v *view.View, a Answer) (Promised, error) {
+	if a.Recipe != nil {
+		p, err := c.remembered(ctx, *a.Recipe)
+		if !errors.Is(err, fs.ErrNotExist) {
+			return p, err
+		}
+	}
+	if a.Source.Refused != "" {
+		return Promised{}, &FailedError{Refusal(a)}
+	}
+	blob, s, err := c.SourceFile(ctx, v, a.Source)
+	if err != nil {
+		return Promised{}, err
+	}
+	defer blob.Close()
+	recipe := NewRecipe(v, s)
+	var body []byte
+	how := "static"
+	switch {
+	case s.PreBuilt():
+		if body, err = wheelMetadata(blob, s.How.Filename); err != nil {
+			return Promised{}, err
+		}
+	case recipe.Touched():
+		return Promised{}, fs.ErrNotExist
+	default:
+		if body, err = archive.SdistFile(blob.File, s.How.Filename, "PKG-INFO", archive.DefaultLimits); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return Promised{}, fmt.Errorf("reading %s: %w", s.How.Filename, err)
+		}
+		if m, err := dist.ParseMetadata(body); err != nil || !m.Static() || m.Name != s.Project || m.Version.Compare(s.Version) != 0 {
+			how = "upstream"
+			if body, err = c.upstreamMetadata(ctx, v, s); err != nil {
+				return Promised{}, err
+			}
+		}
+	}
+	sum, err := c.Store.AddBytes(ctx, body)
+	if err != nil {
+		return Promised{}, err
+	}
+	return c.Remember(ctx, recipe, Promised{How: how, Blob: sum})
+}
+
+// Remember keeps what a recipe's metadata is; where something is remembered already, that stays and is given back.
+func (c *Catalog) Remember(ctx context.Context, r Recipe, p Promised) (Promised, error) {
+	key, err := metadataKey(r)
+	if err != nil {
+		return Promised{}, err
+	}
+	err = c.Store.Create(ctx, key, p)
+	if errors.Is(err, fs.ErrExist) {
+		return c.remembered(ctx, r)
+	}
+	if err != nil {
+		return Promised{}, fmt.Errorf("remembering metadata of %s %s: %w", r.Project, r.Version, err)
+	}
+	return p, nil
+}
+
+// remembered forgets what is damaged, or whose bytes are gone.
+func (c *Catalog) remembered(ctx context.Context, r Recipe) (Promised, error) {
+	key, err := metadataKey(r)
+	if err != nil {
+		return Promised{}, err
+	}
+	var p Promised
+	err = c.Store.Read(ctx, key, &p)
+	var damaged *cas.DamagedError
+	if errors.As(err, &damaged) {
+		if err := c.Store.Quarantine(ctx, key); err != nil {
+			return Promised{}, err
+		}
+		return Promised{}, fs.ErrNotExist
+	}
+	if err != nil {
+		return Promised{}, err
+	}
+	ok, err := c.Store.Has(ctx, p.Blob)
+	if err == nil && !ok {
+		if err := c.Store.Quarantine(ctx, key); err != nil {
+			return Promised{}, err
+		}
+		err = fs.ErrNotExist
+	}
+	return p, err
+}
+
+func metadataKey(r Recipe) (string, error) {
+	d, err := r.Digest()
+	return "metadata/" + d.hex() + ".json", err
+}
+
+// upstreamMetadata is that of the wheel of this version which fits the view's target best, as the index of the source gives it
+// apart (PEP 658); fs.ErrNotExist where there is none or it can't be had.
+func (c *Catalog) upstreamMetadata(ctx context.Context, v *view.View, s Source) ([]byte, error) {
+	for _, index := range v.Indexes {
+		if index.Name != s.How.Index {
+			continue
+		}
+		files, err := c.Upstream.Project(ctx, index.URL, s.Project)
+		if err != nil {
+			return nil, fs.ErrNotExist // the hook can tell as well
+		}
+		var best *upstream.File
+		rank := 0
+		for _, f := range byVersion(s.Project, files)[s.Version.String()] {
+			if f.wheel == nil || !f.HasMetadata || f.MetadataSHA256 == "" {
+				continue
+			}
+			if r, ok := v.Target.Rank(f.wheel.Tags); ok && (best == nil || r < rank) {
+				best, rank = &f.File, r
+			}
+		}
+		if best == nil {
+			break
+		}
+		body, err := c.Upstream.Metadata(ctx, *best)
+		if err != nil {
+			break
+		}
+		if m, err := dist.ParseMetadata(body); err != nil || m.Name != s.Project || m.Version.Compare(s.Version) != 0 {
+			break
+		}
+		return body, nil
+	}
+	return nil, fs.ErrNotExist
+}
+
+func wheelMetadata(b *cas.Blob, filename string) ([]byte, error) {
+	w, err := archive.OpenWheel(b.File, b.Size, filename, archive.DefaultLimits)
+	if err != nil {
+		return nil, fmt.Errorf("opening %s: %w", filename, err)
+	}
+	return w.Metadata()
+}
+
+// Refusal is a source that the view doesn't take, told as a failure: it fails fast and is not remembered.
+func Refusal(a Answer) Failure {
+	return Failure{Project: a.Source.Project, Version: a.Source.Version, Stage: "source", Class: "build", Title: a.Source.Refused}
+}
