@@ -42,7 +42,7 @@ func pipIndexes(ctx context.Context, python string) ([]namedURL, error) {
 	defer cancel()
 	var first error
 	for _, pip := range [][]string{{python, "-m", "pip"}, {"python3", "-m", "pip"}, {"pip3"}, {"python", "-m", "pip"}, {"pip"}} {
-		list, err := run(ctx, pip, "config", "list")
+		list, err := runPip(ctx, pip, "config", "list")
 		if err != nil {
 			if first == nil {
 				first = err
@@ -62,7 +62,7 @@ func indexesOf(ctx context.Context, pip []string, set map[string]string) ([]name
 	}
 	main := set["index-url"]
 	if main == "" {
-		help, err := run(ctx, pip, "install", "--help")
+		help, err := runPip(ctx, pip, "install", "--help")
 		if err != nil {
 			return nil, fmt.Errorf("asking %s for its package index: %w: name an upstream in the configuration", who, err)
 		}
@@ -88,7 +88,7 @@ func indexesOf(ctx context.Context, pip []string, set map[string]string) ([]name
 		}
 		n := namedURL{Name: "main", URL: u, User: u.User}
 		u.User, u.Fragment, u.RawFragment = nil, "", ""
-		if slices.ContainsFunc(found, func(o namedURL) bool { return same(o.URL, u) }) {
+		if slices.ContainsFunc(found, func(o namedURL) bool { return sameIndex(o.URL, u) }) {
 			continue
 		}
 		if i > 0 {
@@ -102,7 +102,7 @@ func indexesOf(ctx context.Context, pip []string, set map[string]string) ([]name
 // defaultIndex finds the index that pip uses when nothing is set, in the help of "pip install" (as wide as one line).
 var defaultIndex = regexp.MustCompile(`(?m)--index-url <url>.*\(default:? (\S+?)\)`)
 
-func same(a, b *url.URL) bool {
+func sameIndex(a, b *url.URL) bool {
 	return strings.TrimSuffix(a.String(), "/") == strings.TrimSuffix(b.String(), "/")
 }
 
@@ -146,8 +146,8 @@ func pythonString(s string) (string, bool) {
 	return "", false
 }
 
-// run runs pip and returns what it prints.
-func run(ctx context.Context, pip []string, args ...string) (string, error) {
+// runPip runs pip and returns what it prints.
+func runPip(ctx context.Context, pip []string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, pip[0], append(slices.Clone(pip[1:]), args...)...)
 	// Help wraps at COLUMNS. PYTHONSAFEPATH: a pip.py in the folder we happen to stand in is not pip.
 	cmd.Env = append(os.Environ(), "COLUMNS=10000", "NO_COLOR=1", "PYTHONIOENCODING=utf-8", "PYTHONSAFEPATH=1", "PIP_DISABLE_PIP_VERSION_CHECK=1")

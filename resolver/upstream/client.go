@@ -109,7 +109,7 @@ type page struct {
 // Callers that ask the same at once share one request, which lives on (a minute at most) when its first caller goes. The slice is
 // shared as well: it is not to be changed.
 func (c *Client) Project(ctx context.Context, index *url.URL, p dist.Project) ([]File, error) {
-	if err := c.learn(index); err != nil {
+	if err := c.Login(index); err != nil {
 		return nil, err
 	}
 	user := index.User
@@ -202,8 +202,10 @@ func (c *Client) evict() {
 	delete(c.pages, worst)
 }
 
-// learn checks an index's URL and keeps the user and password it carries, for files of that origin too.
-func (c *Client) learn(index *url.URL) error {
+// Login keeps the user and password that an index's URL carries, for everything that is asked of its scheme, host and port from now
+// on. It is for those who keep addresses and passwords apart; [Client.Project] does the same for the URL it is given. A URL without
+// them changes nothing.
+func (c *Client) Login(index *url.URL) error {
 	if index == nil || !web(index) {
 		return fmt.Errorf("index %q is not an http or https URL: correct the upstream's address in the configuration", redacted(index))
 	}

@@ -76,6 +76,16 @@ func TestCredentialsStayHome(t *testing.T) {
 		t.Errorf("a loop gives %v", err)
 	}
 
+	// So is everything after a Login, whose address is handed in without them.
+	home = nil
+	c, _, _ = client(t)
+	if err := c.Login(simple); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Fetch(t.Context(), files[0], temp(t)); err != nil || home[0].user != "bob" {
+		t.Errorf("after a Login: %v, %v", home, err)
+	}
+
 	// The other host's own entry of netrc is used there, and only there.
 	netrc, err := ParseNetrc(strings.NewReader("machine " + other.Host + " login ann password secret"))
 	if err != nil {
