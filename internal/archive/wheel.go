@@ -19,6 +19,8 @@ import (
 type Wheel struct {
 	Name dist.WheelName // of the filename
 
+	r        io.ReaderAt
+	entries  []*zip.File // as the directory has them
 	filename string
 	files    map[string]*zip.File // by name; folders are left out
 	info     string               // "demo-1.0.dist-info/"
@@ -27,7 +29,7 @@ type Wheel struct {
 
 // OpenWheel reads the directory of a wheel (PEP 427) and finds its one .dist-info, which must be that of the filename's project and
 // version. It refuses a filename that is none, names that are unsafe or come twice, links, encrypted files, and more files or bytes
-// than the limits. It looks into no file: Check does.
+// than the limits, and bytes around the zip. It looks into no file: Check does.
 //
 // A wheel that breaks a rule is an *Error.
 func OpenWheel(r io.ReaderAt, size int64, filename string, l Limits) (*Wheel, error) {
@@ -39,7 +41,10 @@ func OpenWheel(r io.ReaderAt, size int64, filename string, l Limits) (*Wheel, er
 	if err != nil {
 		return nil, bad(filename, "", err)
 	}
-	w := &Wheel{Name: name, filename: filename, files: map[string]*zip.File{}, limits: l.of(size)}
+	if err := tight(r, size); err != nil {
+		return nil, bad(filename, "", err)
+	}
+	w := &Wheel{Name: name, r: r, entries: z.File, filename: filename, files: map[string]*zip.File{}, limits: l.of(size)}
 	if len(z.File) > w.limits.Files {
 		return nil, w.bad("", "more than %d files; raise the limit if that is right", w.limits.Files)
 	}
@@ -57,6 +62,23 @@ func OpenWheel(r io.ReaderAt, size int64, filename string, l Limits) (*Wheel, er
 		return nil, err
 	}
 	return w, w.findInfo()
+}
+
+// tight refuses bytes before the first file and after the directory. No backend writes them, and with them tools that look for the
+// directory in other ways can see another wheel than the one that is checked here.
+func tight(r io.ReaderAt, size int64) error {
+	var first [4]byte
+	var last [22]byte // the directory's end with an empty comment
+	if _, err := r.ReadAt(first[:], 0); err != nil {
+		return err
+	}
+	if _, err := r.ReadAt(last[:], size-int64(len(last))); err != nil && err != io.EOF {
+		return err
+	}
+	if string(first[:]) != "PK\x03\x04" || string(last[:4]) != "PK\x05\x06" {
+		return errors.New("bytes before the first file or after the directory; a wheel has none")
+	}
+	return nil
 }
 
 func (w *Wheel) bad(entry, format string, args ...any) error {
@@ -202,11 +224,15 @@ func (w *Wheel) WheelFile() (WheelFile, error) {
 // Check reads the whole wheel and refuses, as an *Error, one in which
 //   - RECORD is not true of every file (PEP 376, 427): each is listed with its size and a hash of SHA-256 or stronger, and nothing else is,
 //   - WHEEL is not of version 1.x, or its tags are not the filename's,
-//   - METADATA is not of the filename's project and version.
+//   - METADATA is not of the filename's project and version,
+//   - the zip's own two lists of its files differ.
 //
 // What real backends do is accepted: RECORD.jws and RECORD.p7s unlisted, sizes left out, RECORD itself unlisted, tags in another
 // order, compressed or doubled. The build tag of WHEEL is not compared: tools that rename a wheel leave it. ctx ends it early.
 func (w *Wheel) Check(ctx context.Context) error {
+	if err := w.checkLayout(); err != nil {
+		return err
+	}
 	f, err := w.WheelFile()
 	if err != nil {
 		return err

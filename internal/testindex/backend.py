@@ -1,8 +1,10 @@
 """A PEP 517 backend of the standard library alone; every generated "intree" sdist carries it beside its spec.json."""
 
 import base64
+import csv
 import hashlib
 import importlib
+import io
 import json
 import os
 import pathlib
@@ -85,11 +87,13 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
     pure = "false" if SPEC["ext"] else "true"
     files[info + "METADATA"] = _metadata(version, SPEC["wheel_requires"]).encode()
     files[info + "WHEEL"] = ("Wheel-Version: 1.0\nGenerator: testindex\nRoot-Is-Purelib: %s\nTag: %s\n" % (pure, tag)).encode()
-    record = ""
+    record = io.StringIO()
+    rows = csv.writer(record, lineterminator="\n")
     for name, data in files.items():
         sha = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
-        record += "%s,sha256=%s,%d\n" % (name, sha, len(data))
-    files[info + "RECORD"] = (record + info + "RECORD,,\n").encode()
+        rows.writerow([name, "sha256=" + sha, len(data)])
+    rows.writerow([info + "RECORD", "", ""])
+    files[info + "RECORD"] = record.getvalue().encode()
     filename = "-".join([SPEC["module"], version, tag]) + ".whl"
     with zipfile.ZipFile(os.path.join(wheel_directory, filename), "w") as z:
         for name, data in files.items():

@@ -8,11 +8,13 @@ import (
 	"crypto/sha256"
 	_ "embed"
 	"encoding/base64"
+	"encoding/csv"
 	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -97,12 +99,15 @@ func literal(l []string) string {
 	return "[" + strings.Join(quoted, ", ") + "]"
 }
 
+// record is RECORD without its own line; names may hold what CSV must quote.
 func record(files map[string]string) string {
 	var b strings.Builder
+	w := csv.NewWriter(&b)
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		sum := sha256.Sum256([]byte(files[name]))
-		fmt.Fprintf(&b, "%s,sha256=%s,%d\n", name, base64.RawURLEncoding.EncodeToString(sum[:]), len(files[name]))
+		must(w.Write([]string{name, "sha256=" + base64.RawURLEncoding.EncodeToString(sum[:]), strconv.Itoa(len(files[name]))}))
 	}
+	w.Flush()
 	return b.String()
 }
 
