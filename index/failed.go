@@ -55,7 +55,13 @@ func (s *site) failed(w http.ResponseWriter, r *http.Request, param func(string)
 // titleMark starts the lines of a log that are the builder's own words, not the build's; the last one says how it ended.
 const titleMark = "axle: "
 
-// summary gives a log's verdict and its last lines.
+// What of a log fits into an error on a terminal.
+const (
+	tailLines = 12
+	lineBytes = 200
+)
+
+// summary gives a log's verdict and its last lines, shortened.
 func summary(log io.Reader) (title, tail string, err error) {
 	title = "the build failed"
 	var last [tailLines]string
@@ -89,7 +95,7 @@ func shortLine(in *bufio.Reader) (string, error) {
 	var line []byte
 	for {
 		part, err := in.ReadSlice('\n')
-		line = append(line, part[:min(len(part), max(0, tailBytes-len(line)))]...)
+		line = append(line, part[:min(len(part), max(0, lineBytes-len(line)))]...)
 		if err != bufio.ErrBufferFull {
 			return string(line), err
 		}

@@ -1,6 +1,7 @@
 package index
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -99,7 +100,8 @@ func (s *Server) problem(r *http.Request, err error) *Problem {
 
 // failure tells of a build that failed. Where it was another project's, err says how that one came into it.
 func (s *Server) failure(r *http.Request, err error, f resolver.Failure) *Problem {
-	p := &Problem{Type: typeFailed, Status: http.StatusUnprocessableEntity, Title: printable(err.Error()), Detail: printable(lastLines(f.Tail))}
+	_, tail, _ := summary(strings.NewReader(f.Tail)) // reading memory doesn't fail
+	p := &Problem{Type: typeFailed, Status: http.StatusUnprocessableEntity, Title: printable(err.Error()), Detail: printable(tail)}
 	if f.Log != "" {
 		p.Log = absolute(r) + "api/v1/" + logPath("logs", f)
 		p.Detail = strings.TrimSpace(p.Detail + "\nthe whole log: " + p.Log)
@@ -124,46 +126,23 @@ func logPath(kind string, f resolver.Failure) string {
 // answerError writes err as a problem. Nothing may have been written before.
 func (s *Server) answerError(w http.ResponseWriter, r *http.Request, err error) {
 	p := s.problem(r, err)
-	body, jsonErr := json.Marshal(p)
-	if jsonErr != nil {
-		panic(jsonErr) // strings and a number
+	var body bytes.Buffer
+	enc := json.NewEncoder(&body)
+	enc.SetEscapeHTML(false) // people read "a -> b" of it
+	if err := enc.Encode(p); err != nil {
+		panic(err) // strings and a number
 	}
 	h := w.Header()
 	h.Set("Content-Type", "application/problem+json")
-	h.Set("Content-Length", strconv.Itoa(len(body)))
+	h.Set("Content-Length", strconv.Itoa(body.Len()))
 	h.Set("Cache-Control", "no-store")
 	if p.retryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(p.retryAfter))
 	}
 	w.WriteHeader(p.Status)
 	if r.Method != http.MethodHead {
-		_, _ = w.Write(body) // a client that is gone needs no answer
+		_, _ = w.Write(body.Bytes()) // a client that is gone needs no answer
 	}
-}
-
-// What of a log fits into an error on a terminal.
-const (
-	tailLines = 12
-	tailBytes = 2000
-)
-
-// lastLines is the end of s, cut at a line where that can be.
-func lastLines(s string) string {
-	s = strings.TrimRight(s, "\r\n \t")
-	if len(s) > tailBytes {
-		s = s[len(s)-tailBytes:]
-		if i := strings.IndexByte(s, '\n'); i >= 0 {
-			s = s[i+1:]
-		}
-	}
-	for i, n := len(s)-1, 0; i >= 0; i-- {
-		if s[i] == '\n' {
-			if n++; n == tailLines {
-				return s[i+1:]
-			}
-		}
-	}
-	return s
 }
 
 // printable is s safe for a terminal: line feeds and tabs stay, all else that is not to be seen (escapes, text direction marks) is
