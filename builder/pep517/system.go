@@ -96,9 +96,6 @@ func readFile(root *os.Root, name string, limit int64) ([]byte, error) {
 }
 
 func parseSystem(text []byte) (System, error) {
-	if err := shallow(text); err != nil {
-		return System{}, err
-	}
 	var doc struct {
 		System *struct {
 			Requires    *[]string `toml:"requires"`
@@ -142,25 +139,6 @@ func parseSystem(text []byte) (System, error) {
 		sys.Requires = append(sys.Requires, r)
 	}
 	return sys, nil
-}
-
-// shallow refuses text whose brackets could nest deeper than any real project's: the TOML reader recurses, and a stack
-// that overflows can't be recovered from. Brackets in strings and comments count too, which only makes it stricter.
-func shallow(text []byte) error {
-	const most = 1000
-	depth := 0
-	for _, c := range text {
-		switch c {
-		case '[', '{':
-			depth++
-		case ']', '}':
-			depth = max(0, depth-1)
-		}
-		if depth > most {
-			return fmt.Errorf("pyproject.toml: brackets are nested more than %d deep", most)
-		}
-	}
-	return nil
 }
 
 // validBackend checks the entry point syntax: dotted names, of any letters that Python allows.

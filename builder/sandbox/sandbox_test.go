@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -218,37 +217,4 @@ func TestSelfTest(t *testing.T) {
 }
 
 // TestUnprivileged runs this package's tests once more as a user without rights, who has only what that user can read.
-func TestUnprivileged(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("this is a user without rights")
-	}
-	if _, err := os.Stat("/usr/bin/python3"); err != nil {
-		t.Skip("no Python that every user can read: /usr/bin/python3 is missing")
-	}
-	dir, err := os.MkdirTemp("", "axle-unprivileged-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(dir)
-	self, err := os.ReadFile("/proc/self/exe")
-	if err != nil {
-		t.Fatal(err)
-	}
-	program := filepath.Join(dir, "tests")
-	if err := errors.Join(os.WriteFile(program, self, 0o755), os.Chmod(program, 0o755), os.Chown(dir, 65534, 65534)); err != nil {
-		t.Fatal(err)
-	}
-	c := exec.CommandContext(t.Context(), program, "-test.v", "-test.timeout=5m")
-	c.Dir, c.Env = dir, []string{"PATH=/usr/bin:/bin", "TMPDIR=" + dir, "HOME=" + dir}
-	c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}, Pdeathsig: syscall.SIGKILL}
-	out, err := c.CombinedOutput()
-	if err != nil {
-		t.Errorf("%v\n%s", err, out)
-	}
-	if n := bytes.Count(out, []byte("--- PASS")); n < 10 {
-		t.Errorf("only %d tests passed:\n%s", n, out)
-	}
-	if testing.Verbose() {
-		t.Logf("%s", out)
-	}
-}
+func TestUnprivileged(t *testing.T) { sandboxtest.Unprivileged(t, 10) }
