@@ -42,11 +42,11 @@ var variables = []string{
 // ParseMarker reads a marker as packaging does.
 func ParseMarker(s string) (*Marker, error) {
 	if !utf8.ValidString(s) {
-		return nil, fmt.Errorf("marker %q is not UTF-8", s)
+		return nil, fmt.Errorf("marker %.300q is not UTF-8", s)
 	}
 	m, err := marker(&scanner{text: s})
 	if err != nil {
-		return nil, fmt.Errorf("marker %q: %w", s, err)
+		return nil, fmt.Errorf("marker %.300q: %w", s, err)
 	}
 	return m, nil
 }
@@ -164,7 +164,7 @@ func value(s *scanner) (operand, error) {
 			}
 			text, err := unescape(body)
 			if err != nil {
-				return operand{}, fmt.Errorf("string %s%s%s: %w", quote, body, quote, err)
+				return operand{}, fmt.Errorf("string %s%.100s%s: %w", quote, body, quote, err)
 			}
 			s.pos += len(body) + 2
 			return operand{text: text}, nil
@@ -219,7 +219,7 @@ func (m *Marker) Eval(env map[string]string) (bool, error) {
 	}
 	holds, err := m.eval(env)
 	if err != nil {
-		return false, fmt.Errorf("marker %q: %w", m, err)
+		return false, fmt.Errorf("marker %.300q: %w", m.String(), err)
 	}
 	return holds, nil
 }

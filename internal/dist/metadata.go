@@ -89,7 +89,7 @@ func (m *Metadata) set(field, value string) error {
 		return err
 	case "provides-extra":
 		if !isName(value) {
-			return fmt.Errorf("%q is not the name of an extra (PEP 685)", value)
+			return fmt.Errorf("%.100q is not the name of an extra (PEP 685)", value)
 		}
 		m.ProvidesExtra = append(m.ProvidesExtra, normalize(value))
 	case "dynamic":
@@ -111,48 +111,49 @@ func must(s string) version.Version {
 	return v
 }
 
-// eachField calls use for every header field, its name in lower case, its lines joined, and says on which line an error was.
+var wanted = []string{"metadata-version", "name", "version", "requires-python", "requires-dist", "provides-extra", "dynamic"}
+
+// eachField calls use for every wanted header field, its name in lower case, its lines joined, and says on which line an error was.
 func eachField(b []byte, use func(field, value string) error) error {
 	b = bytes.TrimPrefix(b, []byte("\ufeff"))
-	field, value, at := "", "", 0
+	field, value, at := "", []byte(nil), 0 // the field being read, "" where it is not wanted
 	flush := func() error {
-		defer func() { field = "" }()
-		if !slices.Contains(wanted, strings.ToLower(field)) {
+		if field == "" {
 			return nil
 		}
-		err := error(nil)
-		if !utf8.ValidString(value) {
-			err = errors.New("it is not UTF-8")
-		} else {
-			err = use(strings.ToLower(field), strings.TrimSpace(value))
+		err := errors.New("it is not UTF-8")
+		if utf8.Valid(value) {
+			err = use(strings.ToLower(field), strings.TrimSpace(string(value)))
 		}
 		if err != nil {
-			return fmt.Errorf("line %d, %s: %w", at, field, err)
+			err = fmt.Errorf("line %d, %s: %w", at, field, err)
 		}
-		return nil
+		field = ""
+		return err
 	}
 	for n := 1; len(b) > 0; n++ {
-		var raw []byte
-		raw, b, _ = bytes.Cut(b, []byte("\n"))
-		line := strings.TrimSuffix(string(raw), "\r")
-		if line == "" {
+		var line []byte
+		line, b, _ = bytes.Cut(b, []byte("\n"))
+		line = bytes.TrimSuffix(line, []byte("\r"))
+		if len(line) == 0 {
 			break
 		}
 		if line[0] == ' ' || line[0] == '\t' { // continues the line before
-			value += " " + strings.TrimSpace(line)
+			if field != "" {
+				value = append(append(value, ' '), bytes.TrimSpace(line)...)
+			}
 			continue
 		}
 		if err := flush(); err != nil {
 			return err
 		}
-		if name, v, ok := strings.Cut(line, ":"); ok {
-			field, value, at = name, v, n
+		name, v, ok := bytes.Cut(line, []byte(":"))
+		if ok && slices.Contains(wanted, strings.ToLower(string(name))) {
+			field, value, at = string(name), slices.Clone(v), n
 		}
 	}
 	return flush()
 }
-
-var wanted = []string{"metadata-version", "name", "version", "requires-python", "requires-dist", "provides-extra", "dynamic"}
 
 // Static tells whether an sdist's metadata binds what is built from it (PEP 643): version 2.2 or later, and neither name, version,
 // requirements nor extras are dynamic. Below 2.2 a PKG-INFO promises nothing.

@@ -15,7 +15,7 @@ type Project string
 // ParseProject reads a project name in any spelling of PEP 508 ("Foo.Bar_baz" is foo-bar-baz).
 func ParseProject(s string) (Project, error) {
 	if !isName(s) {
-		return "", fmt.Errorf("%q is not a project name: PEP 508 admits ASCII letters, digits, '.', '-' and '_', with a letter or digit at both ends", s)
+		return "", fmt.Errorf("%.100q is not a project name: PEP 508 admits ASCII letters, digits, '.', '-' and '_', with a letter or digit at both ends", s)
 	}
 	return Project(normalize(s)), nil
 }

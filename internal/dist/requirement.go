@@ -24,7 +24,7 @@ type Requirement struct {
 func ParseRequirement(s string) (Requirement, error) {
 	r, err := parseRequirement(s)
 	if err != nil {
-		return Requirement{}, fmt.Errorf("requirement %q: %w", s, err)
+		return Requirement{}, fmt.Errorf("requirement %.300q: %w", s, err)
 	}
 	return r, nil
 }
@@ -88,7 +88,7 @@ func extras(s *scanner) (list []string, err error) {
 			return nil, s.expected("the name of an extra")
 		}
 		if !isName(name) {
-			return nil, fmt.Errorf("%q is not the name of an extra: it must end with a letter or digit (PEP 508)", name)
+			return nil, fmt.Errorf("%.100q is not the name of an extra: it must end with a letter or digit (PEP 508)", name)
 		}
 		list = append(list, normalize(name))
 		s.space()

@@ -85,7 +85,8 @@ func (t Target) order() (list []Tag) {
 	if base, debug := strings.CutSuffix(t.ABI, "d"); debug {
 		each(t.Python, base) // a debug build loads ordinary extension modules
 	}
-	number, cpython := strings.CutPrefix(t.Python, "cp")
+	cpython := strings.HasPrefix(t.Python, "cp")
+	number := strings.TrimLeft(t.Python, "abcdefghijklmnopqrstuvwxyz") // "311" is 3.11
 	major, minor := 0, 0
 	if len(number) > 1 {
 		major, _ = strconv.Atoi(number[:1])

@@ -35,10 +35,10 @@ func ParseSet(s string) (Set, error) {
 		}
 		c, n, err := scanClause(part)
 		if err == nil && n != len(part) {
-			err = fmt.Errorf("%q makes no sense after %q", part[n:], part[:n])
+			err = fmt.Errorf("%.100q makes no sense after %.100q", part[n:], part[:n])
 		}
 		if err != nil {
-			return Set{}, fmt.Errorf("specifier %q: %w; PEP 440 has clauses like >=1.2, ==1.* and ~=1.4.2", s, err)
+			return Set{}, fmt.Errorf("specifier %.300q: %w; PEP 440 has clauses like >=1.2, ==1.* and ~=1.4.2", s, err)
 		}
 		set.clauses = append(set.clauses, c)
 	}

@@ -34,7 +34,7 @@ func Parse(s string) (Version, error) {
 	}
 	p, n := scan(t)
 	if n == 0 || n != len(t) {
-		return Version{}, fmt.Errorf("%q is not a version: PEP 440 asks for one like 1.2, 1.2rc1, 1.2.post1 or 1.2+local", s)
+		return Version{}, fmt.Errorf("%.100q is not a version: PEP 440 asks for one like 1.2, 1.2rc1, 1.2.post1 or 1.2+local", s)
 	}
 	return p.version(t), nil
 }
