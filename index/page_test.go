@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
@@ -254,7 +255,7 @@ func TestRenderingsAreBounded(t *testing.T) {
 	}
 }
 
-// Metadata of another view, a flipped bit and a file of this machine are what a stranger may want; none of it comes.
+// Bytes come by digest and only under the name of a project and version that has them.
 func TestFiles(t *testing.T) {
 	w := newWorld(t, nil)
 	w.add(testindex.Spec{Name: "demo", Version: "1.0", Marker: "one"}, testindex.Spec{Name: "other", Version: "1.0"})
@@ -313,6 +314,38 @@ func TestFiles(t *testing.T) {
 	}
 	if hit, unknown := w.counter(`axle_lookups_total{result="hit"}`), w.counter(`axle_lookups_total{result="unknown"}`); hit != "8" || unknown != "4" {
 		t.Errorf("counted %s hits and %s unknown", hit, unknown)
+	}
+}
+
+// spying is a ResponseWriter like net/http's: it can take a file as a whole.
+type spying struct {
+	http.ResponseWriter
+	files int
+}
+
+func (s *spying) ReadFrom(r io.Reader) (int64, error) {
+	if l, ok := r.(*io.LimitedReader); ok {
+		if _, ok := l.R.(*os.File); ok {
+			s.files++
+		}
+	}
+	return io.Copy(struct{ io.Writer }{s.ResponseWriter}, r)
+}
+
+// net/http sends a file by sendfile only if it gets the *os.File itself, by way of ReadFrom; echo's own Response hides that method.
+func TestFilesGoOutBySendfile(t *testing.T) {
+	w := newWorld(t, nil)
+	w.add(testindex.Spec{Name: "demo", Version: "1.0"})
+	promise := w.listed("simple/demo/")[0].URL
+	rec := w.build("demo", "1.0")
+	for _, url := range []string{w.url + filePath(rec), promise} {
+		r := httptest.NewRequest("GET", url, nil)
+		out := httptest.NewRecorder()
+		spy := &spying{ResponseWriter: out}
+		w.Server.Handler().ServeHTTP(spy, r)
+		if out.Code != 200 || out.Body.Len() != int(rec.Size()) || spy.files != 1 {
+			t.Errorf("%s: %d, %d bytes, %d files", url, out.Code, out.Body.Len(), spy.files)
+		}
 	}
 }
 

@@ -101,7 +101,10 @@ func (s *Server) problem(r *http.Request, err error) *Problem {
 // failure tells of a build that failed. Where it was another project's, err says how that one came into it.
 func (s *Server) failure(r *http.Request, err error, f resolver.Failure) *Problem {
 	_, tail, _ := summary(strings.NewReader(f.Tail)) // reading memory doesn't fail
-	p := &Problem{Type: typeFailed, Status: http.StatusUnprocessableEntity, Title: printable(err.Error()), Detail: printable(tail)}
+	p := &Problem{Type: typeFailed, Status: http.StatusUnprocessableEntity, Title: printable(err.Error())}
+	if tail != "" {
+		p.Detail = "the end of its log:\n" + printable(tail)
+	}
 	if f.Log != "" {
 		p.Log = absolute(r) + "api/v1/" + logPath("logs", f)
 		p.Detail = strings.TrimSpace(p.Detail + "\nthe whole log: " + p.Log)
