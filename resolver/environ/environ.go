@@ -4,8 +4,9 @@
 // same walk with the same masks, so that every byte a build can read is in its
 // source, in a recorded requirement, or in a component.
 //
-// Taken on trust are the package manager's files below /usr: their names and
-// versions stand for their content. Everything else that is shown is hashed.
+// Taken on trust is what the package manager installed below /usr: package names
+// and versions stand for it, and so does Python's bytecode of it. All else that is
+// shown is hashed, also what was put into /usr by hand.
 //
 // Hidden from builds, and so in no component: site-packages and dist-packages of
 // the interpreter and of /usr/local, whatever the distributions in them put

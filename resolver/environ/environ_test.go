@@ -66,9 +66,12 @@ func TestSystemComponent(t *testing.T) {
 		"/etc/alternatives/cc 120777 - /usr/bin/gcc",
 		"/etc/ld.so.cache 100644",
 		"/etc/os-release 120777 - ../usr/lib/os-release",
+		"/usr/bin/cc 120777 - /etc/alternatives/cc",
+		"/usr/bin/ninja 100755",
 		"/usr/local/bin/tool 100755",
 		"/usr/local/lib/node_modules/site-packages/not-python 100644",
 		"/usr/local/share/data.txt 100644",
+		"/usr/share/cmake/Find.cmake 100644",
 		"package half:all 1:2 (half-configured)",
 		"package libyaml-dev:amd64 0.2.5-1",
 	}
@@ -109,6 +112,12 @@ func TestSystemInterpreter(t *testing.T) {
 	in := fakeInterp("/usr")
 	if d := cmp.Diff(Component{Value: "cpython 3.11.7 cpython-311-x86_64-linux-gnu"}, collect(t, c, in)["python"]); d != "" {
 		t.Error(d)
+	}
+	if text := string(collect(t, c, in)["system"].Text); strings.Contains(text, "yaml.py") {
+		t.Error("they are hidden and still count")
+	}
+	if text := string(collect(t, c, fakeInterp("/opt/py"))["system"].Text); !strings.Contains(text, "/usr/lib/python3/dist-packages/yaml.py") {
+		t.Error("they are shown and do not count")
 	}
 	r, err := c.Root(context.Background(), in)
 	ok(t, err)
@@ -179,6 +188,11 @@ func TestWhatChanges(t *testing.T) {
 		{"/opt/py/lib/python3.11/os.py", "import syt", "python: /opt/py/lib/python3.11/os.py changed"},
 		{"/opt/py/bin/python3", "-> python3.12", "python: /opt/py/bin/python3 changed"},
 		{"/usr/local/bin/tool", "tool", "system: /usr/local/bin/tool changed"}, // mode only
+		{"/usr/bin/ninja", "+another", "system: /usr/bin/ninja changed"},
+		{"/usr/lib/new.so", "x", "system: /usr/lib/new.so added"},
+		{"/usr/lib/libyaml.so", "another", ""}, // its package's version stands for it
+		{"/usr/share/info/dir", "another", ""},
+		{"/usr/lib/x/__pycache__/x.pyc", "x", ""},
 		{"/etc/passwd", "other:x", ""},
 	} {
 		c := fakeRoot(t)
@@ -279,10 +293,13 @@ func TestMachineWithout(t *testing.T) {
 	if _, err := c.collect(ctx, in); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
+	const strays = "/usr/bin/cc 120777 - /etc/alternatives/cc\n"
+	ok(t, os.Remove(filepath.Join(c.root, "/usr/bin/ninja")))
+	ok(t, os.RemoveAll(filepath.Join(c.root, "/usr/share")))
 	// /usr/local and /etc may be missing altogether.
 	ok(t, os.RemoveAll(filepath.Join(c.root, "/usr/local")))
 	ok(t, os.RemoveAll(filepath.Join(c.root, "/etc")))
-	if got := string(collect(t, c, in)["system"].Text); got != "package half:all 1:2 (half-configured)\npackage libyaml-dev:amd64 0.2.5-1\n" {
+	if got := string(collect(t, c, in)["system"].Text); got != strays+"package half:all 1:2 (half-configured)\npackage libyaml-dev:amd64 0.2.5-1\n" {
 		t.Error(got)
 	}
 	_, err := c.Root(context.Background(), in)

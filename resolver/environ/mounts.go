@@ -8,7 +8,6 @@ import (
 	"maps"
 	"os"
 	"path"
-	"path/filepath"
 	"slices"
 )
 
@@ -35,18 +34,12 @@ func (c Collector) Root(ctx context.Context, in Interpreter) (Root, error) {
 		return Root{}, err
 	}
 	r.Mounts = append(r.Mounts, local.masks()...)
-	if in.isSystem() {
-		// What a build's own environment does not see either. Installers other
-		// than the package manager's write there too.
-		for _, pattern := range []string{"/usr/lib*/python3*/site-packages", "/usr/lib*/python3*/dist-packages"} {
-			found, err := filepath.Glob(globEscape(c.root) + pattern)
-			if err != nil {
-				return Root{}, err
-			}
-			for _, dir := range found {
-				r.Mounts = append(r.Mounts, Mount{Kind: "tmpfs", Target: dir[len(c.root):]})
-			}
-		}
+	hidden, err := c.systemPackages(in)
+	if err != nil {
+		return Root{}, err
+	}
+	for _, dir := range hidden {
+		r.Mounts = append(r.Mounts, Mount{Kind: "tmpfs", Target: dir})
 	}
 	shown, err := c.etcShown()
 	if err != nil {

@@ -20,9 +20,8 @@ import (
 // tree is a folder as sandboxes show it. Manifest and mounts are both read off
 // it, which is what makes them agree.
 type tree struct {
-	at   string // path inside
-	top  *node
-	mask *mask
+	at  string // path inside
+	top *node
 }
 
 // node is one entry of a tree. A hidden folder's content is not looked at.
@@ -52,6 +51,11 @@ func (n *node) isFile() bool { return n.mode&syscall.S_IFMT == syscall.S_IFREG }
 type mask struct {
 	in    Interpreter
 	owned map[string]bool // paths inside that installed distributions name
+	// vouched, if not nil, makes it the mask of /usr, and says which files there
+	// the package manager stands for: they are left out. Packages bring folders
+	// that only root can enter; those are left out too where this process can't,
+	// since a build has no more rights.
+	vouched func(at string) bool
 }
 
 // masked scans a folder that is shown at its own path. An absent one is empty.
@@ -84,7 +88,7 @@ func scan(ctx context.Context, host, at string, m *mask) (*tree, error) {
 	if err := m.count(top, at); err != nil {
 		return nil, err
 	}
-	return &tree{at: at, top: top, mask: m}, nil
+	return &tree{at: at, top: top}, nil
 }
 
 func newNode(host, name string, fi fs.FileInfo) (*node, error) {
@@ -111,10 +115,17 @@ func (m *mask) walk(ctx context.Context, n *node, at string) error {
 		return err
 	}
 	entries, err := os.ReadDir(n.host)
+	if m != nil && m.vouched != nil && errors.Is(err, fs.ErrPermission) {
+		return nil
+	}
 	if err != nil {
 		return unreadable(err)
 	}
 	for _, e := range entries {
+		inside := path.Join(at, e.Name())
+		if m != nil && m.vouched != nil && !e.IsDir() && m.vouched(inside) {
+			continue
+		}
 		fi, err := e.Info()
 		if err != nil {
 			return unreadable(err)
@@ -124,7 +135,6 @@ func (m *mask) walk(ctx context.Context, n *node, at string) error {
 			return unreadable(err)
 		}
 		n.children = append(n.children, child)
-		inside := path.Join(at, child.name)
 		if child.isDir() {
 			if child.hidden, err = m.hidesFolder(child, inside, at); err != nil {
 				return err
@@ -188,7 +198,7 @@ func (m *mask) hidesFolder(n *node, at, parent string) (bool, error) {
 	if n.name == "__pycache__" {
 		return true, nil
 	}
-	if m == nil {
+	if m == nil || m.vouched != nil {
 		return false, nil
 	}
 	if isPackages(at, parent) {
@@ -210,7 +220,7 @@ func isPackages(at, parent string) bool {
 }
 
 func (m *mask) hidesFile(n *node, at string) (bool, error) {
-	if m == nil || at == m.in.Executable {
+	if m == nil || m.vouched != nil || at == m.in.Executable {
 		return false, nil
 	}
 	if m.owned[at] {
