@@ -318,16 +318,28 @@ func block(name string, kind byte, content string) []byte {
 	b := make([]byte, 512, 1024)
 	copy(b, name)
 	copy(b[100:], "0000644\x000000000\x000000000\x00")
-	copy(b[124:], fmt.Sprintf("%011o\x0000000000000\x00        ", len(content)))
+	copy(b[124:], fmt.Sprintf("%011o\x0000000000000\x00", len(content)))
 	b[156] = kind
 	copy(b[257:], "ustar\x0000")
-	sum := 0
-	for _, c := range b {
-		sum += int(c)
-	}
-	copy(b[148:], fmt.Sprintf("%06o\x00 ", sum))
 	b = append(b, content...)
-	return append(b, make([]byte, (512-len(content)%512)%512)...)
+	b = append(b, make([]byte, (512-len(content)%512)%512)...)
+	resum(b)
+	return b
+}
+
+// resum sets right the checksums of what looks like headers in a tar.
+func resum(b []byte) {
+	for ; len(b) >= 512; b = b[512:] {
+		if string(b[257:262]) != "ustar" {
+			continue
+		}
+		copy(b[148:], "        ")
+		sum := 0
+		for _, c := range b[:512] {
+			sum += int(c)
+		}
+		copy(b[148:], fmt.Sprintf("%06o\x00 ", sum))
+	}
 }
 
 func TestKeepsWhatIsHarmless(t *testing.T) {
