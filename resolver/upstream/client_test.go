@@ -232,17 +232,24 @@ func TestDownIsRememberedForAMoment(t *testing.T) {
 }
 
 func TestOneProjectsTroubleIsNotTheHosts(t *testing.T) {
+	var bad atomic.Int32
 	index := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/bad/" {
+			bad.Add(1)
 			w.WriteHeader(500)
 			return
 		}
 		answerPage(w)
 	})
-	c, _, _ := client(t)
+	c, at, _ := client(t)
 	var down *DownError
-	if _, err := c.Project(t.Context(), index, project(t, "bad")); !errors.As(err, &down) {
-		t.Fatal(err)
+	for _, want := range []int32{attempts, attempts, 2 * attempts} { // remembered for a moment too
+		if want > attempts {
+			at.add(holdOff)
+		}
+		if _, err := c.Project(t.Context(), index, project(t, "bad")); !errors.As(err, &down) || bad.Load() != want {
+			t.Fatalf("%v after %d requests, want %d", err, bad.Load(), want)
+		}
 	}
 	if _, err := c.Project(t.Context(), index, project(t, "good")); err != nil {
 		t.Fatal(err)
@@ -271,8 +278,10 @@ func TestDownHidesTheOldListing(t *testing.T) {
 	}
 	at.add(time.Minute)
 	var down *DownError
-	if files, err := c.Project(t.Context(), index, foo); !errors.As(err, &down) || files != nil {
-		t.Fatalf("%v, %v", files, err)
+	for range 2 { // asked, then remembered
+		if files, err := c.Project(t.Context(), index, foo); !errors.As(err, &down) || files != nil {
+			t.Fatalf("%v, %v", files, err)
+		}
 	}
 	at.add(time.Minute)
 	code.Store(304)
@@ -422,5 +431,23 @@ func TestIndexAddress(t *testing.T) {
 	}
 	if _, err := c.Project(t.Context(), nil, project(t, "foo")); err == nil {
 		t.Error("no index is no error")
+	}
+}
+
+// The bound of a shared flight is the index's fault; a caller's own end is the caller's.
+func TestSlowIndexIsDown(t *testing.T) {
+	index := serve(t, func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	for _, test := range []struct {
+		cause error
+		down  bool
+	}{{errSlow, true}, {context.DeadlineExceeded, false}} {
+		ctx, cancel := context.WithTimeoutCause(t.Context(), 20*time.Millisecond, test.cause)
+		defer cancel()
+		c, _, _ := client(t)
+		_, err := c.list(ctx, index, page{})
+		var down *DownError
+		if errors.As(err, &down) != test.down || !errors.Is(err, test.cause) {
+			t.Errorf("%v", err)
+		}
 	}
 }

@@ -95,7 +95,7 @@ func (w *cutWriter) Write(p []byte) (int, error) {
 }
 
 func TestFetchResumes(t *testing.T) {
-	want := noise(3 << 20)
+	want := noise(6 << 20)
 	sum := digest.FromBytes(want)
 	stamp := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	for _, test := range []struct {
@@ -115,7 +115,7 @@ func TestFetchResumes(t *testing.T) {
 		{name: "Range ignored", s: &cutter{etag: `"a"`, after: 700_000, cuts: 1, ignore: true}},
 		{name: "chunked, size known", s: &cutter{after: 700_000, cuts: 1, chunked: true}, file: File{Size: int64(len(want))}},
 		{name: "cut after the last byte", s: &cutter{after: len(want), cuts: 1, chunked: true}, file: File{Size: int64(len(want))}, once: true},
-		{name: "many cuts that bring much", s: &cutter{etag: `"a"`, after: progress + 1<<16, cuts: 2}, ranges: 2, once: true},
+		{name: "many cuts that bring much", s: &cutter{etag: `"a"`, after: progress, cuts: attempts + 1}, ranges: attempts + 1, once: true},
 		{name: "cut for ever", s: &cutter{etag: `"a"`, after: 1000, cuts: 99}, ranges: attempts - 1, down: true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -154,9 +154,9 @@ func TestFetchResumes(t *testing.T) {
 	}
 }
 
-// The file changes between the cut and the next attempt: no mixture comes out.
+// The file changes between the cut and the next attempt: no mixture comes out, and nothing of the longer one stays.
 func TestFetchOfAChangedFile(t *testing.T) {
-	old, new := noise(100_000), bytes.Repeat([]byte("new "), 30_000)
+	old, new := noise(100_000), bytes.Repeat([]byte("new "), 5_000)
 	first := &cutter{want: old, etag: `"old"`, after: 50_000, cuts: 1}
 	second := &cutter{want: new, etag: `"new"`}
 	var n atomic.Int32
@@ -300,6 +300,11 @@ func TestMetadata(t *testing.T) {
 	})
 	base := "http://" + u.Host
 	c, _, _ := client(t)
+	once := &cutter{want: text, after: 10, cuts: 1}
+	cut := serve(t, once.ServeHTTP)
+	if got, err := c.Metadata(t.Context(), File{URL: cut.JoinPath("f").String()}); err != nil || !bytes.Equal(got, text) || once.asked.Load() != 2 {
+		t.Errorf("after a cut: %q, %v", got, err)
+	}
 	f := File{URL: base + "/a%2Fb/foo-1-py3-none-any.whl?q=1"}
 	for _, sum := range []digest.Digest{"", digest.FromBytes(text)} {
 		f.MetadataSHA256 = sum
