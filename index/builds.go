@@ -131,10 +131,11 @@ func (s *site) builds(w http.ResponseWriter, r *http.Request) error {
 
 	t := &telling{lines: make(chan BuildLine, 1024)}
 	results := make(chan BuildLine)
+	picking := make(chan struct{}, 8) // a page each from upstream: not all at once
 	var all sync.WaitGroup
 	for i, want := range wanted {
 		all.Go(func() {
-			line := s.build(r, name, want, resolver.Ask{View: name.View, Project: want.Project, Retry: req.Retry, Watch: t.watch})
+			line := s.build(r, name, want, resolver.Ask{View: name.View, Project: want.Project, Retry: req.Retry, Watch: t.watch}, picking)
 			line.Event, line.Time, line.Requirement, line.Project = "result", s.now().UTC(), req.Requirements[i], string(want.Project)
 			select {
 			case results <- line:
@@ -197,7 +198,7 @@ func (t *telling) write(w http.ResponseWriter, results <-chan BuildLine, now fun
 }
 
 // build sees to one requirement.
-func (s *site) build(r *http.Request, name resolver.Name, want dist.Requirement, ask resolver.Ask) BuildLine {
+func (s *site) build(r *http.Request, name resolver.Name, want dist.Requirement, ask resolver.Ask, picking chan struct{}) BuildLine {
 	fail := func(err error) BuildLine {
 		line := BuildLine{Problem: s.problem(r, err)}
 		if !ask.Version.IsZero() {
@@ -214,7 +215,9 @@ func (s *site) build(r *http.Request, name resolver.Name, want dist.Requirement,
 			return BuildLine{Skipped: "its marker is false for " + name.View.Target.PromiseTags()}
 		}
 	}
+	picking <- struct{}{}
 	v, err := s.pick(r.Context(), name, want)
+	<-picking
 	if err != nil {
 		return fail(err)
 	}

@@ -56,6 +56,7 @@ func newWorld(t *testing.T, change func(*Server)) *world {
 	w := &world{T: t, up: testindex.New(t), dir: dir, asker: &resolver.Asker{ID: "flight"}}
 	catalog := &resolver.Catalog{Store: store, Upstream: &upstream.Client{}}
 	w.builder = &fakeBuilder{catalog: catalog, specs: map[string]testindex.Spec{}, errs: map[string]error{}, flights: map[string]*flight{}, count: map[string]int{}}
+	t.Cleanup(w.builder.running.Wait) // work outlives its askers, but not the store
 	w.Server = &Server{Catalog: catalog, Names: &resolver.Names{Store: store}, Builder: w.builder, Registry: prometheus.NewRegistry(), Hosts: []string{"wheels.example"}}
 	w.Catalog, w.Names = catalog, w.Server.Names
 	if change != nil {
@@ -197,6 +198,7 @@ type fakeBuilder struct {
 	flights map[string]*flight
 	count   map[string]int // works done, by stage and version
 	asked   []resolver.Ask
+	running sync.WaitGroup
 }
 
 type flight struct {
@@ -236,7 +238,7 @@ func (b *fakeBuilder) wait(ctx context.Context, stage string, a resolver.Ask, wo
 		f = &flight{done: make(chan struct{})}
 		b.flights[key] = f
 		gate := b.gate
-		go func() {
+		b.running.Go(func() {
 			if gate != nil {
 				<-gate
 			}
@@ -245,7 +247,7 @@ func (b *fakeBuilder) wait(ctx context.Context, stage string, a resolver.Ask, wo
 			defer b.mu.Unlock()
 			delete(b.flights, key)
 			close(f.done)
-		}()
+		})
 	}
 	b.mu.Unlock()
 	select {

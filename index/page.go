@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"io/fs"
 	"net/http"
 	"net/url"
@@ -79,12 +78,13 @@ func (s *site) root(w http.ResponseWriter, r *http.Request, param func(string) s
 		return err
 	}
 	list := simple.Root{Projects: make([]string, len(projects))}
-	facts := newFacts(contentType)
+	var says facts
+	says.text(contentType)
 	for i, p := range projects {
 		list.Projects[i] = string(p)
-		facts.text(string(p))
+		says.text(string(p))
 	}
-	s.pages.get(facts.key(), contentType, list).serve(w, r)
+	s.pages.get(says.key(), contentType, list).serve(w, r)
 	return nil
 }
 
@@ -164,43 +164,46 @@ func promiseName(v *view.View, s resolver.Source) string {
 	return dist.FormatWheelName(s.Project, s.Version, "0_"+hex.EncodeToString(h.Sum(nil))[:16], v.Target.PromiseTags())
 }
 
-// facts hashes what a page says, so that it is rendered once for as long as it says the same.
-type facts struct{ hash.Hash }
+// facts are what a page says, in one unambiguous row of bytes: their digest says whether it has to be rendered anew.
+type facts []byte
 
-func newFacts(contentType string) facts {
-	f := facts{sha256.New()}
-	f.text(contentType)
-	return f
-}
+func (f *facts) number(n int64) { *f = binary.AppendVarint(*f, n) }
 
-func (f facts) number(n int64) { f.Write(binary.AppendVarint(nil, n)) }
-
-func (f facts) text(s string) {
+func (f *facts) text(s string) {
 	f.number(int64(len(s))) // so that no two lists of texts run together to the same
-	f.Write([]byte(s))
+	*f = append(*f, s...)
 }
 
-func (f facts) yes(b bool) {
+func (f *facts) yes(b bool) {
+	n := int64(0)
 	if b {
-		f.number(1)
-	} else {
-		f.number(0)
+		n = 1
 	}
+	f.number(n)
 }
 
-func (f facts) key() string { return string(f.Sum(nil)) }
+func (f facts) key() string {
+	sum := sha256.Sum256(f)
+	return string(sum[:])
+}
 
 func pageKey(contentType string, p simple.Page) string {
-	f := newFacts(contentType)
+	f := make(facts, 0, 512*(len(p.Files)+1))
+	f.text(contentType)
 	f.text(p.Project)
-	for _, file := range p.Files {
-		for _, s := range []string{file.Filename, file.Version, file.URL, file.SHA256, file.RequiresPython, file.YankedReason, file.MetadataSHA256} {
-			f.text(s)
-		}
+	for i := range p.Files {
+		file := &p.Files[i]
+		f.text(file.Filename)
+		f.text(file.Version)
+		f.text(file.URL)
+		f.text(file.SHA256)
 		f.number(file.Size)
 		f.number(file.Uploaded.UnixMicro())
+		f.text(file.RequiresPython)
 		f.yes(file.Yanked)
+		f.text(file.YankedReason)
 		f.yes(file.Metadata)
+		f.text(file.MetadataSHA256)
 	}
 	return f.key()
 }

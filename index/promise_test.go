@@ -168,6 +168,27 @@ func TestPromiseWaits(t *testing.T) {
 	}
 }
 
+// Also what has to be asked before a build can be thought of may take longer than a client waits.
+func TestPromiseWaitsForUpstream(t *testing.T) {
+	w := newWorld(t, quick)
+	w.add(testindex.Spec{Name: "demo", Version: "1.0"})
+	promise := w.listed("simple/demo/")[0].URL
+	w.up.Set(testindex.Faults{Delay: 3 * w.Server.Hold})
+	if a := w.get(promise); a.status != 307 || !strings.Contains(a.header.Get("Location"), "?hop=1&t=") {
+		t.Errorf("%d %v %s", a.status, a.header, a.body)
+	}
+	w.up.Set(testindex.Faults{})
+	var a answer
+	for range 50 { // the slow answer is on its way still
+		if a = w.get(promise); a.status != 307 {
+			break
+		}
+	}
+	if a.status != 200 {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+}
+
 // The builder's own resolver waits as long as it takes, and its flight is in the context.
 func TestPrivateWaitsWithoutHops(t *testing.T) {
 	w := newWorld(t, quick)

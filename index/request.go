@@ -88,14 +88,14 @@ func hostname(hostport string) (string, error) {
 	host := hostport
 	if h, port, err := net.SplitHostPort(hostport); err == nil {
 		if strings.Trim(port, "0123456789") != "" {
-			return "", fmt.Errorf("Host %q has a port that is no number", hostport)
+			return "", fmt.Errorf("the port of %q is no number", hostport)
 		}
 		host = h
 	} else if strings.HasPrefix(host, "[") && strings.HasSuffix(host, "]") {
 		host = host[1 : len(host)-1]
 	}
 	if host == "" {
-		return "", fmt.Errorf("Host %q names no host", hostport)
+		return "", fmt.Errorf("%q names no host", hostport)
 	}
 	return strings.ToLower(host), nil
 }
