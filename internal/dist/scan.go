@@ -36,9 +36,9 @@ func (s *scanner) symbol(t string) bool {
 	return true
 }
 
-// word takes t if it comes next as a word of its own.
+// word takes t if it comes next and the word ends there; it starts there, since what stands before is never a letter or digit.
 func (s *scanner) word(t string) bool {
-	if !strings.HasPrefix(s.rest(), t) || !s.boundary(s.pos) || !s.boundary(s.pos+len(t)) {
+	if !strings.HasPrefix(s.rest(), t) || !s.boundary(s.pos+len(t)) {
 		return false
 	}
 	s.pos += len(t)
@@ -51,9 +51,6 @@ func (s *scanner) name() (string, bool) {
 	for end < len(s.text) && (alphanumeric(s.text[end]) || end > s.pos && strings.IndexByte(".-_", s.text[end]) >= 0) {
 		end++
 	}
-	if !s.boundary(s.pos) {
-		return "", false
-	}
 	for ; end > s.pos; end-- {
 		if s.boundary(end) {
 			name := s.text[s.pos:end]
@@ -64,7 +61,7 @@ func (s *scanner) name() (string, bool) {
 	return "", false
 }
 
-// boundary tells whether a word starts or ends at i.
+// boundary tells whether a word starts or ends at byte i.
 func (s *scanner) boundary(i int) bool {
 	before, _ := utf8.DecodeLastRuneInString(s.text[:i])
 	after, _ := utf8.DecodeRuneInString(s.text[i:])
