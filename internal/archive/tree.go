@@ -31,9 +31,10 @@ type entry struct {
 
 // tree holds what the entries of an archive so far amount to, and refuses the next one where it doesn't fit. It never looks at a disk.
 type tree struct {
-	limits Limits
-	top    string
-	kinds  map[string]kind // file, folder or symlink, by cleaned name
+	limits  Limits
+	top     string
+	entries int             // so far, one that comes again too
+	kinds   map[string]kind // file, folder or symlink, by cleaned name
 }
 
 // add checks an entry, cleans its names, and returns the folders that its path implies and that were not there before.
@@ -95,7 +96,8 @@ func (t *tree) add(e *entry) (implied []string, err error) {
 	default:
 		return nil, fmt.Errorf("it was %v before and is %v now", before, now)
 	}
-	if len(t.kinds) > t.limits.Files {
+	t.entries++
+	if max(t.entries, len(t.kinds)) > t.limits.Files {
 		return nil, fmt.Errorf("more than %d files and folders; raise the limit if that is right", t.limits.Files)
 	}
 	return implied, nil

@@ -195,6 +195,7 @@ func TestRefusesHostileTars(t *testing.T) {
 		"long part":                 {[]item{text("top/"+strings.Repeat("n", 256), "")}, "longer than 255 bytes", "top/" + strings.Repeat("n", 256)},
 		"long name":                 {[]item{text(long, "")}, "longer than 1024 bytes", long},
 		"too many":                  {many(20, ""), "more than 20 files", "top/" + strings.Repeat("x", 20)},
+		"one too often":             {slices.Repeat([]item{text("top/a", "")}, 21), "more than 20 files", "top/a"},
 		"too large a file":          {[]item{text("top/a", strings.Repeat("x", 3000))}, "3000 bytes, and 2000 are allowed", "top/a"},
 		"too much":                  {many(19, strings.Repeat("x", 1000)), "more than 25000 bytes", ""},
 	} {
@@ -477,13 +478,16 @@ func TestCancel(t *testing.T) {
 
 // What goes wrong on this machine is not said to be the archive's fault.
 func TestMachineErrors(t *testing.T) {
-	var bad *Error
+	var fault *Error
 	data := open(t, tarOf(t, text("top/a", "")))
-	if _, err := Unpack(t.Context(), data, "demo-1.0.tar", filepath.Join(t.TempDir(), "absent"), Limits{}); !errors.Is(err, fs.ErrNotExist) || errors.As(err, &bad) {
+	if _, err := Unpack(t.Context(), data, "demo-1.0.tar", filepath.Join(t.TempDir(), "absent"), Limits{}); !errors.Is(err, fs.ErrNotExist) || errors.As(err, &fault) {
+		t.Error(err)
+	}
+	if err := bad("demo-1.0.tar", "top/l", &os.LinkError{Op: "symlink", Err: syscall.ENOSPC}); errors.As(err, &fault) {
 		t.Error(err)
 	}
 	data.Close()
-	if _, err := Unpack(t.Context(), data, "demo-1.0.tar", t.TempDir(), Limits{}); err == nil || errors.As(err, &bad) {
+	if _, err := Unpack(t.Context(), data, "demo-1.0.tar", t.TempDir(), Limits{}); err == nil || errors.As(err, &fault) {
 		t.Error(err)
 	}
 }

@@ -87,6 +87,26 @@ func TestUVInstallsFromIt(t *testing.T) {
 	}
 }
 
+func TestPipInstallsFromIt(t *testing.T) {
+	for name, faults := range map[string]Faults{"json": {}, "html": {HTMLOnly: true}} {
+		t.Run(name, func(t *testing.T) {
+			x := New(t)
+			x.Set(faults)
+			x.Add(Spec{Name: "helper", Version: "1.0", Marker: "h"},
+				Spec{Name: "demo", Version: "2.0", BuildRequires: []string{"helper"}, See: []string{"helper"}, MetadataVersion: "2.1", Requires: []string{"runs"}})
+			x.AddWheel(Spec{Name: "runs", Version: "1.5", Marker: "wheel"})
+			dir := t.TempDir()
+			pip := filepath.Join(testtools.Dir(t), "pip-26.3", "bin", "python")
+			out, err := run(dir, nil, pip, "-I", "-m", "pip", "--isolated", "install", "--no-cache-dir", "--target", "site", "--index-url", x.URL, "demo")
+			built, _ := os.ReadFile(filepath.Join(dir, "site", "demo.py"))
+			_, missing := os.Stat(filepath.Join(dir, "site", "runs.py"))
+			if err != nil || missing != nil || !strings.Contains(string(built), `SEEN = {"helper": "h"}`) {
+				t.Errorf("%v %v\n%s\n%s", err, missing, out, built)
+			}
+		})
+	}
+}
+
 func TestAddOnceAskedForDynamicRequirement(t *testing.T) {
 	x := New(t)
 	x.Add(Spec{Name: "helper", Version: "1.0", Marker: "h"}, Spec{Name: "demo", Version: "1", DynamicRequires: []string{"helper"}, See: []string{"helper"}})
