@@ -306,7 +306,7 @@ func (p *process) setLimits(pid int) error {
 		}
 	}
 	// Builds yield to the server, and the kernel's memory killer takes them first. Neither is a promise.
-	_ = unix.Setpriority(unix.PRIO_PROCESS, pid, 10)
+	_ = unix.Setpriority(unix.PRIO_PROCESS, pid, 5)
 	_ = os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid), []byte("1000"), 0)
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -15,6 +16,7 @@ import (
 	"github.com/python-wheel-build/axle/builder/sandbox"
 	"github.com/python-wheel-build/axle/builder/sandbox/sandboxtest"
 	"github.com/python-wheel-build/axle/resolver/environ"
+	"golang.org/x/sync/errgroup"
 )
 
 // box is a sandbox of two slots and the work folder of slot 0.
@@ -109,6 +111,39 @@ func TestRun(t *testing.T) {
 	}
 	if got := int(info.Sys().(*syscall.Stat_t).Uid); got != owner {
 		t.Errorf("the command's file belongs to %d, want %d", got, owner)
+	}
+}
+
+// Two slots run at once, and each one's files are closed to the other where they have users of their own.
+func TestSlots(t *testing.T) {
+	b := newBox(t)
+	works := []string{b.work, t.TempDir()}
+	if err := b.Prepare(1, works[1]); err != nil {
+		t.Fatal(err)
+	}
+	var both errgroup.Group
+	for slot, work := range works {
+		both.Go(func() error {
+			var log bytes.Buffer
+			err := b.Run(t.Context(), slot, sandbox.Command{Work: work, Log: &log, Env: map[string]string{"PATH": "/usr/bin:/bin"},
+				Argv: []string{"sh", "-c", "touch mine; sleep 0.5"}})
+			if err != nil {
+				return fmt.Errorf("slot %d: %w %s", slot, err, log.String())
+			}
+			return nil
+		})
+	}
+	if err := both.Wait(); err != nil {
+		t.Error(err)
+	}
+	for slot, work := range works {
+		info, err := os.Stat(filepath.Join(work, "mine"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if uid := int(info.Sys().(*syscall.Stat_t).Uid); os.Getuid() == 0 && uid != sandbox.BaseUID+slot {
+			t.Errorf("the file of slot %d belongs to %d", slot, uid)
+		}
 	}
 }
 
@@ -213,6 +248,33 @@ func TestSelfTest(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	if _, err := sandbox.New(b.Root(), t.TempDir(), 1); err == nil || !strings.Contains(err.Error(), "install bubblewrap") {
 		t.Errorf("without bwrap: %v", err)
+	}
+}
+
+// TestPrecompile hides the bytecode of json and looks whether the interpreter takes the one made for it.
+func TestPrecompile(t *testing.T) {
+	folder, err := exec.Command(sandboxtest.Python(t), "-c", "import json; print(json.__path__[0], end='')").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	hidden := string(folder) + "/__pycache__"
+	if _, err := os.Stat(hidden); err != nil {
+		t.Skipf("no folder to hide: %v", err)
+	}
+	b := newBox(t, environ.Mount{Kind: "tmpfs", Target: hidden})
+	look := "import sys, json, os; print(os.path.exists(json.__cached__), *os.listdir(sys.argv[1]))"
+	for _, want := range []string{"False\n", "True "} {
+		out, err := b.run(sandbox.Command{Argv: []string{b.python, "-v", "-c", look, hidden}})
+		taken := strings.Contains(out, " matches "+string(folder)+"/__init__.py")
+		if err != nil || !strings.Contains(out, "\n"+want) || taken != (want == "True ") {
+			t.Errorf("want %q: %v, bytecode taken: %v", want, err, taken)
+		}
+		if err := b.Precompile(t.Context(), b.python); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out, err := b.sh("echo x > " + hidden + "/x"); err == nil {
+		t.Errorf("a build can write bytecode: %s", out)
 	}
 }
 
