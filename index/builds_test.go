@@ -60,9 +60,9 @@ func TestBuildsPick(t *testing.T) {
 	w.up.Edit("demo-4.0.tar.gz", func(f *testindex.File) { f.IsYanked, f.Yanked = true, "it \x1bbites" })
 	w.add(testindex.Spec{Name: "helper", Version: "1.0"})
 	w.publish("default", true, "demo<10")
-	lines := w.order(`{"view": "", "requirements": ["Demo", "demo[x]<2.0", "demo>=2.1rc1,<3", "demo==4.0", "demo>=3,<4", "demo==10", "helper; python_version < '3'", "nothere>1", "demo!=2.1rc1,<3"]}`)
+	lines := w.order(`{"view": "", "requirements": ["Demo", "demo[x]<2.0", "demo>=2.1rc1,<3", "demo==4.0", "demo>=3,<4", "demo==10", "helper; python_version < '3'", "nothere>1", "demo!=2.1rc2,<3"]}`)
 	got := results(lines)
-	for requirement, version := range map[string]string{"Demo": "2.0", "demo[x]<2.0": "1.5", "demo>=2.1rc1,<3": "2.1rc1", "demo!=2.1rc1,<3": "2.0"} {
+	for requirement, version := range map[string]string{"Demo": "2.0", "demo[x]<2.0": "1.5", "demo>=2.1rc1,<3": "2.1rc1", "demo!=2.1rc2,<3": "2.0"} {
 		l := got[requirement]
 		if l.Version != version || l.Project != "demo" || len(l.SHA256) != 64 || l.Problem != nil || !strings.HasPrefix(l.Filename, "demo-"+version+"-0_") {
 			t.Errorf("%s: %+v", requirement, l)

@@ -72,7 +72,7 @@ func (s *site) file(w http.ResponseWriter, r *http.Request, param func(string) s
 	if metadata {
 		body, err := s.metadataBytes(r, rec)
 		if err != nil {
-			return undo(h, err)
+			return err
 		}
 		s.told.WithLabelValues("built").Inc()
 		h.Set("Content-Type", metadataType)
@@ -82,19 +82,13 @@ func (s *site) file(w http.ResponseWriter, r *http.Request, param func(string) s
 	}
 	blob, err := s.wheelBlob(r, rec)
 	if err != nil {
-		return undo(h, err)
+		return err
 	}
 	defer blob.Close()
 	h.Set("Content-Type", wheelType)
 	h.Set("Etag", `"`+rec.Wheel.String()+`"`)
 	http.ServeContent(w, r, "", time.Time{}, blob.File) // the file itself: sendfile
 	return nil
-}
-
-// undo takes back what was said of an answer that is none.
-func undo(h http.Header, err error) error {
-	h.Del("Cache-Control")
-	return err
 }
 
 // wheelBlob is the record's wheel, proven.

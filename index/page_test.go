@@ -109,6 +109,10 @@ func TestPageTable(t *testing.T) {
 		{"simple/pip/", pipAccept, 404, "", "", ""},
 		{"simple/-bad-/", pipAccept, 404, "", "", "no such project"},
 		{"simple/%C3%A9/", pipAccept, 404, "", "", "no such project"},
+		{"simple%2Ffoo-bar/", pipAccept, 404, "", "", "slash"},
+		{"simple/foo-bar%2f", pipAccept, 404, "", "", "slash"},
+		{"view//simple/foo-bar/", pipAccept, 404, "", "", "empty segment"},
+		{"/simple/foo-bar/", pipAccept, 404, "", "", "empty segment"},
 		{"nothing", pipAccept, 404, "", "", "not found"},
 	} {
 		for _, method := range []string{"GET", "HEAD"} {

@@ -15,7 +15,7 @@ import (
 // maxPath is more than any wheel's URL needs: two names of 255 bytes and a digest.
 const maxPath = 1024
 
-// plain gives the request with a path that means the same to everybody: no hidden slash, no dots, nothing unprintable. The router then
+// plain gives the request with a path that means the same to everybody: no hidden slash, no empty segment, nothing unprintable. The router then
 // works on the decoded path.
 func plain(r *http.Request) (*http.Request, error) {
 	p := r.URL.Path
@@ -34,8 +34,8 @@ func plain(r *http.Request) (*http.Request, error) {
 	}
 	segments := strings.Split(p[1:], "/")
 	for i, s := range segments {
-		if s == "." || s == ".." || s == "" && i < len(segments)-1 {
-			return nowhere("the path has an empty segment, . or ..")
+		if s == "" && i < len(segments)-1 {
+			return nowhere("the path has an empty segment")
 		}
 	}
 	if r.URL.RawPath == "" {
