@@ -115,7 +115,7 @@ func (n *node) masks(at string) []Mount {
 	switch {
 	case n.masked == 0 || !n.isDir():
 		return nil
-	case n.hidden || n.shown == 0:
+	case n.shown == 0:
 		return []Mount{{Kind: "tmpfs", Target: at}}
 	}
 	// A file can't be taken out of a folder, only a folder put over it. One that
@@ -129,7 +129,7 @@ func (n *node) masks(at string) []Mount {
 		inside := path.Join(at, child.name)
 		if anew {
 			switch {
-			case child.hidden || child.shown == 0 && child.masked > 0:
+			case child.shown == 0 && child.masked > 0:
 				continue
 			case child.isLink():
 				ms = append(ms, Mount{Kind: "symlink", Source: child.link, Target: inside})
