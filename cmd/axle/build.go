@@ -93,4 +93,3 @@ func (c buildCmd) Run(ctx context.Context, s *streams) error {
 	}
 	return nil
 }
-

@@ -21,13 +21,12 @@ import (
 
 // loader turns the configuration into published views and machines to build them on, at start and on SIGHUP.
 type loader struct {
-	cmd         serveCmd
-	log         *slog.Logger
-	catalog     *resolver.Catalog
-	names       *resolver.Names
-	machines    *builder.Machines
-	credentials *credentials
-	progress    io.Writer
+	cmd      serveCmd
+	log      *slog.Logger
+	catalog  *resolver.Catalog
+	names    *resolver.Names
+	machines *builder.Machines
+	progress io.Writer
 
 	known []*builder.Machine // from the load before
 }
@@ -71,6 +70,7 @@ func (l *loader) load(ctx context.Context, why string) error {
 		}
 	}
 	l.names.Keep(slices.Sorted(maps.Keys(configs)))
+	l.log.Info("configuration read", "why", why, "views", len(names))
 	return nil
 }
 
@@ -116,6 +116,22 @@ func (l *loader) point(ctx context.Context, n resolver.Name, why string) error {
 		log.Info("environment changed", "what", line)
 	}
 	return nil
+}
+
+// upstream is what pip of this Python is set to use.
+func (l *loader) upstream(ctx context.Context, python string) ([]view.Index, error) {
+	named, err := pipIndexes(ctx, python)
+	if err != nil {
+		return nil, err
+	}
+	var all []view.Index
+	for _, n := range named {
+		if err := l.catalog.Upstream.Login(n.login()); err != nil {
+			return nil, err
+		}
+		all = append(all, view.Index{Name: n.Name, URL: n.URL})
+	}
+	return all, nil
 }
 
 // configs reads the configuration file, or gives the one view that is served without.

@@ -51,11 +51,11 @@ func (c serveCmd) Run(ctx context.Context, s *streams) error {
 	}
 	defer store.Close()
 
-	credentials, err := netrcCredentials()
+	netrc, err := readNetrc()
 	if err != nil {
 		return err
 	}
-	client := &upstream.Client{Credentials: credentials.lookup, Fresh: time.Minute, Agent: "axle/" + version()}
+	client := &upstream.Client{Credentials: netrc.Credentials, Fresh: time.Minute, Agent: "axle/" + version()}
 	catalog := &resolver.Catalog{Store: store, Upstream: client}
 	machines := &builder.Machines{}
 	registry := prometheus.NewRegistry()
@@ -67,7 +67,7 @@ func (c serveCmd) Run(ctx context.Context, s *streams) error {
 	b.Index = front.Private()
 	b.Start(ctx, registry)
 
-	loader := &loader{cmd: c, log: log, catalog: catalog, names: names, machines: machines, credentials: credentials, progress: s.err}
+	loader := &loader{cmd: c, log: log, catalog: catalog, names: names, machines: machines, progress: s.err}
 	if err := loader.load(ctx, "start"); err != nil {
 		return err
 	}
