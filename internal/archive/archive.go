@@ -17,7 +17,7 @@ type Limits struct {
 	Files int   // entries, folders that are only implied by a path included
 	Bytes int64 // bytes of all files together; for a tar its headers and padding count too
 	File  int64 // bytes of one file
-	// Ratio is how many times larger than the archive all its files together may be. It is not asked of the first 64 MiB, since a
+	// Ratio is how many times larger than the archive all its files together may be. It is not asked of the first 16 MiB, since a
 	// small archive of zeros harms nobody. Of 138 real sdists and wheels none passed 15; deflate can't pass 1,032.
 	Ratio int
 }
@@ -26,7 +26,7 @@ type Limits struct {
 var DefaultLimits = Limits{Files: 200_000, Bytes: 16 << 30, File: 8 << 30, Ratio: 200}
 
 const (
-	freeBytes = 64 << 20 // what Ratio is not asked of
+	freeBytes = 16 << 20 // what Ratio is not asked of
 	maxPath   = 1024     // bytes of a path; the kernel's 4,096 must hold the folders above it too
 	maxName   = 255      // bytes of one part of a path, as the kernel has it
 	maxDepth  = 64       // parts of a path
