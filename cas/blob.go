@@ -33,7 +33,7 @@ func (s *Store) Put(ctx context.Context, want Digest, size int64, r io.Reader) e
 	if err == nil || !errors.Is(err, fs.ErrNotExist) && !errors.As(err, &damaged) {
 		return err
 	}
-	err = s.b.Create(ctx, key, size, newVerifier(r, want, size))
+	err = s.b.Create(ctx, key, size, newVerifier(r, want))
 	if errors.Is(err, fs.ErrExist) && damaged != nil {
 		return fmt.Errorf("%w (%w)", damaged, err) // it could not be moved away
 	}
@@ -144,10 +144,10 @@ func (s *Store) copy(ctx context.Context, key string, w io.Writer) (Digest, erro
 	return digest.NewDigest(digest.SHA256, h), nil
 }
 
-// newVerifier wraps r so that it fails before its last byte is handed over if its bytes are not those of want. A backend that has read
-// all size bytes therefore has the right ones. Too few or too many are for the backend to refuse.
-func newVerifier(r io.Reader, want Digest, size int64) io.Reader {
-	v := &verifier{r: r, want: want, size: size, hash: sha256.New()}
+// newVerifier wraps r so that it fails in place of its end when its bytes are not those of want. A backend reads to the end before it
+// publishes, since it must refuse a reader that has too much.
+func newVerifier(r io.Reader, want Digest) io.Reader {
+	v := &verifier{r: r, want: want, hash: sha256.New()}
 	if seeker, ok := r.(io.Seeker); ok {
 		if start, err := seeker.Seek(0, io.SeekCurrent); err == nil {
 			return &seekVerifier{v, seeker, start}
@@ -159,7 +159,6 @@ func newVerifier(r io.Reader, want Digest, size int64) io.Reader {
 type verifier struct {
 	r    io.Reader
 	want Digest
-	size int64
 	hash hash.Hash
 	n    int64 // bytes hashed
 	err  error // once the bytes have proved wrong
@@ -172,9 +171,9 @@ func (v *verifier) Read(p []byte) (int, error) {
 	n, err := v.r.Read(p)
 	v.hash.Write(p[:n])
 	v.n += int64(n)
-	if v.n >= v.size || err == io.EOF {
+	if err == io.EOF {
 		if got := digest.NewDigest(digest.SHA256, v.hash); got != v.want {
-			v.err = fmt.Errorf("blob %s of %d bytes: the %d bytes given have %s", v.want, v.size, v.n, got)
+			v.err = fmt.Errorf("blob %s: the %d bytes given are %s", v.want, v.n, got)
 			return 0, v.err
 		}
 	}

@@ -360,3 +360,35 @@ func oneFault(t *testing.T, fault string, at int, local bool) string {
 	}
 	return f.call
 }
+
+// A read that ends early is no damage: nobody may throw away what is sound because of it.
+func TestShortRead(t *testing.T) {
+	dir := t.TempDir()
+	sound := open(t, backend(t, dir))
+	d := add(t, sound, newText)
+	if err := sound.Create(ctx, newKey, doc{Name: newKey}); err != nil {
+		t.Fatal(err)
+	}
+	f := &faulty{Backend: backend(t, dir), fault: "torn"}
+	s := open(t, f)
+	for name, read := range map[string]func() error{
+		"Read":  func() error { return s.Read(ctx, newKey, &doc{}) },
+		"Bytes": func() error { _, err := s.Bytes(ctx, d, 100); return err },
+		"Blob":  func() error { _, err := s.Blob(ctx, d); return err },
+		"Put":   func() error { return put(newText)(ctx, s) },
+		"Quarantine": func() error {
+			f.at = 2 // after Stat
+			return s.Quarantine(ctx, newKey)
+		},
+	} {
+		f.at = 1
+		err := read()
+		var damaged *cas.DamagedError
+		if !errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &damaged) {
+			t.Errorf("%s, after %s: %v; want io.ErrUnexpectedEOF and no damage", name, f.call, err)
+		}
+	}
+	if got := keys(t, sound, "quarantine/"); len(got) > 0 {
+		t.Errorf("in quarantine: %q", got)
+	}
+}
