@@ -359,15 +359,15 @@ func TestMachineErrors(t *testing.T) {
 func TestSdistFile(t *testing.T) {
 	data := gz(t, tarOf(t, text("top/PKG-INFO", "P"), link("top/setup.cfg", "PKG-INFO"), text("top/src/pyproject.toml", "x"), text("top/big", strings.Repeat("x", maxText+1))))
 	for name, want := range map[string]string{"PKG-INFO": "P", "src/pyproject.toml": "x"} {
-		if b, err := SdistFile(open(t, data), "demo-1.0.tar.gz", name, Limits{}); err != nil || string(b) != want {
+		if b, err := SdistFile(open(t, data), "demo-1.0.tar.gz", name, Limits{Ratio: 2000}); err != nil || string(b) != want {
 			t.Errorf("%s: %q, %v", name, b, err)
 		}
 	}
-	if _, err := SdistFile(open(t, data), "demo-1.0.tar.gz", "pyproject.toml", Limits{}); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "top/pyproject.toml") {
+	if _, err := SdistFile(open(t, data), "demo-1.0.tar.gz", "pyproject.toml", Limits{Ratio: 2000}); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "top/pyproject.toml") {
 		t.Error(err)
 	}
 	for name, want := range map[string]string{"setup.cfg": "it is a link", "src": "it is a folder", "big": "more than 16777216 bytes"} {
-		if _, err := SdistFile(open(t, data), "demo-1.0.tar.gz", name, Limits{}); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := SdistFile(open(t, data), "demo-1.0.tar.gz", name, Limits{Ratio: 2000}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
