@@ -49,7 +49,6 @@ func TestHostile(t *testing.T) {
 	for name, script := range map[string]string{
 		"read shadow":        try("open('/etc/shadow').read()"),
 		"read a host file":   try(fmt.Sprintf("open(%q).read()", hidden)),
-		"list root's home":   "import glob\nprint('PWNED' if glob.glob('/root/.[a-z]*') not in ([], ['/root/.pyenv']) else '')\n",
 		"host loopback":      try(fmt.Sprintf("socket.create_connection(('127.0.0.1', %d), 3)", listen(t))),
 		"outside":            try("socket.create_connection(('192.0.2.1', 80), 3)"),
 		"abstract socket":    try(fmt.Sprintf("socket.socket(socket.AF_UNIX).connect('\\0%s')", abstract)),
