@@ -25,33 +25,36 @@ type BuildRequest struct {
 	Retry bool `json:"retry"`
 }
 
-// BuildLine is one line of the answer, which is application/x-ndjson. Its Event is
+// BuildLine is one line of the answer, which is application/x-ndjson. Its Kind is
 //
-//   - "wait", "step", "log", "built", "hit" or "failed": something happened on the way (resolver.Event);
+//   - "wait", "step", "log", "built", "hit" or "failed": something happened on the way (resolver.Event). Text is as the build printed
+//     it, control characters and all;
 //   - "result": what became of one requirement; exactly one of SHA256, Problem and Skipped is set;
 //   - "summary": the last line. A stream without it was cut.
 type BuildLine struct {
-	Event   string    `json:"event"`
+	Kind    string    `json:"kind"`
 	Time    time.Time `json:"time"`
 	Project string    `json:"project,omitempty"`
 	Version string    `json:"version,omitempty"`
 	Text    string    `json:"text,omitempty"`
 
-	Requirement string   `json:"requirement,omitempty"` // as it was asked
-	Filename    string   `json:"filename,omitempty"`
-	SHA256      string   `json:"sha256,omitempty"` // hex
-	URL         string   `json:"url,omitempty"`    // absolute
-	Problem     *Problem `json:"problem,omitempty"`
-	Skipped     string   `json:"skipped,omitempty"` // why there is nothing to do
+	Requirement string `json:"requirement,omitempty"` // as it was asked
+	Filename    string `json:"filename,omitempty"`
+	SHA256      string `json:"sha256,omitempty"`  // hex
+	URL         string `json:"url,omitempty"`     // absolute
+	Skipped     string `json:"skipped,omitempty"` // why there is nothing to do
+	Problem     string `json:"problem,omitempty"` // in words
+	Status      int    `json:"status,omitempty"`  // of the problem, as a request for the wheel would have got it
+	Log         string `json:"log,omitempty"`     // absolute URL of a failed build's log
 
-	Summary *BuildSummary `json:"summary,omitempty"`
+	*BuildSummary
 }
 
 // BuildSummary counts the results. Dropped are events that a slow reader missed; results are never dropped.
 type BuildSummary struct {
 	OK      int   `json:"ok"`
 	Failed  int   `json:"failed"`
-	Skipped int   `json:"skipped"`
+	Idle    int   `json:"idle"` // nothing to do
 	Dropped int64 `json:"dropped"`
 }
 
@@ -136,7 +139,7 @@ func (s *site) builds(w http.ResponseWriter, r *http.Request) error {
 	for i, want := range wanted {
 		all.Go(func() {
 			line := s.build(r, name, want, resolver.Ask{View: name.View, Project: want.Project, Retry: req.Retry, Watch: t.watch}, picking)
-			line.Event, line.Time, line.Requirement, line.Project = "result", s.now().UTC(), req.Requirements[i], string(want.Project)
+			line.Kind, line.Time, line.Requirement, line.Project = "result", s.now().UTC(), req.Requirements[i], string(want.Project)
 			select {
 			case results <- line:
 			case <-r.Context().Done():
@@ -155,7 +158,7 @@ type telling struct {
 }
 
 func (t *telling) watch(e resolver.Event) {
-	line := BuildLine{Event: e.Kind, Time: e.Time.UTC(), Project: string(e.Project), Version: e.Version.String(), Text: e.Text}
+	line := BuildLine{Kind: e.Kind, Time: e.Time.UTC(), Project: string(e.Project), Version: e.Version.String(), Text: e.Text}
 	select {
 	case t.lines <- line:
 	default:
@@ -181,11 +184,11 @@ func (t *telling) write(w http.ResponseWriter, results <-chan BuildLine, now fun
 			switch {
 			case !open:
 				sum.Dropped = t.dropped.Load()
-				line = BuildLine{Event: "summary", Time: now().UTC(), Summary: &sum}
-			case line.Problem != nil:
+				line = BuildLine{Kind: "summary", Time: now().UTC(), BuildSummary: &sum}
+			case line.Problem != "":
 				sum.Failed++
 			case line.Skipped != "":
-				sum.Skipped++
+				sum.Idle++
 			default:
 				sum.OK++
 			}
@@ -200,7 +203,11 @@ func (t *telling) write(w http.ResponseWriter, results <-chan BuildLine, now fun
 // build sees to one requirement.
 func (s *site) build(r *http.Request, name resolver.Name, want dist.Requirement, ask resolver.Ask, picking chan struct{}) BuildLine {
 	fail := func(err error) BuildLine {
-		line := BuildLine{Problem: s.problem(r, err)}
+		p := s.problem(r, err)
+		line := BuildLine{Problem: p.Title, Status: p.Status, Log: p.Log}
+		if p.Log == "" { // with a log, the detail is its end
+			line.Problem += ": " + p.Detail
+		}
 		if !ask.Version.IsZero() {
 			line.Version = ask.Version.String()
 		}

@@ -32,7 +32,7 @@ func (w *world) order(body string) []BuildLine {
 		}
 		lines = append(lines, line)
 	}
-	if last := lines[len(lines)-1]; last.Event != "summary" || last.Summary == nil {
+	if last := lines[len(lines)-1]; last.Kind != "summary" || last.BuildSummary == nil {
 		w.Fatalf("the last line: %+v", last)
 	}
 	return lines
@@ -41,7 +41,7 @@ func (w *world) order(body string) []BuildLine {
 func results(lines []BuildLine) map[string]BuildLine {
 	out := map[string]BuildLine{}
 	for _, l := range lines {
-		if l.Event == "result" {
+		if l.Kind == "result" {
 			out[l.Requirement] = l
 		}
 	}
@@ -64,7 +64,7 @@ func TestBuildsPick(t *testing.T) {
 	got := results(lines)
 	for requirement, version := range map[string]string{"Demo": "2.0", "demo[x]<2.0": "1.5", "demo>=2.1rc1,<3": "2.1rc1", "demo!=2.1rc2,<3": "2.0"} {
 		l := got[requirement]
-		if l.Version != version || l.Project != "demo" || len(l.SHA256) != 64 || l.Problem != nil || !strings.HasPrefix(l.Filename, "demo-"+version+"-0_") {
+		if l.Version != version || l.Project != "demo" || len(l.SHA256) != 64 || l.Problem != "" || !strings.HasPrefix(l.Filename, "demo-"+version+"-0_") {
 			t.Errorf("%s: %+v", requirement, l)
 		}
 		if a := w.get(l.URL); a.status != 200 || a.header.Get("Etag") != `"sha256:`+l.SHA256+`"` {
@@ -75,14 +75,14 @@ func TestBuildsPick(t *testing.T) {
 		"demo==4.0": `the newest is 10.0: the requirement excludes it`, "demo>=3,<4": "no version of demo fits", "demo==10": "the view's constraints exclude it",
 		"nothere>1": "no index of view default has nothere",
 	} {
-		if l := got[requirement]; l.Problem == nil || l.Problem.Status != 404 || !strings.Contains(l.Problem.Detail, want) || l.SHA256 != "" {
-			t.Errorf("%s: %+v %+v", requirement, l, l.Problem)
+		if l := got[requirement]; l.Status != 404 || !strings.Contains(l.Problem, want) || l.SHA256 != "" {
+			t.Errorf("%s: %+v", requirement, l)
 		}
 	}
 	if l := got["helper; python_version < '3'"]; l.Skipped == "" || w.builder.did("wheel helper==1.0") != 0 {
 		t.Errorf("a marker that is false: %+v", l)
 	}
-	if sum := *lines[len(lines)-1].Summary; sum != (BuildSummary{OK: 4, Failed: 4, Skipped: 1}) {
+	if sum := *lines[len(lines)-1].BuildSummary; sum != (BuildSummary{OK: 4, Failed: 4, Idle: 1}) {
 		t.Errorf("%+v", sum)
 	}
 }
@@ -104,11 +104,10 @@ func TestBuildsTell(t *testing.T) {
 	if got["demo"].SHA256 == "" {
 		t.Errorf("%+v", got["demo"])
 	}
-	p := got["bad"].Problem
-	if p == nil || p.Status != 422 || !strings.HasPrefix(p.Log, w.url+"api/v1/logs/bad/1.0/") || got["bad"].Version != "1.0" {
-		t.Errorf("%+v", p)
+	if l := got["bad"]; l.Problem != "bad 1.0: gcc: no such file" || l.Status != 422 || !strings.HasPrefix(l.Log, w.url+"api/v1/logs/bad/1.0/") || l.Version != "1.0" {
+		t.Errorf("%+v", l)
 	}
-	i := slices.IndexFunc(lines, func(l BuildLine) bool { return l.Event == "log" })
+	i := slices.IndexFunc(lines, func(l BuildLine) bool { return l.Kind == "log" })
 	if i < 0 || lines[i].Text != event.Text || lines[i].Project != "demo" || lines[i].Version != "1.0" {
 		t.Errorf("%+v", lines)
 	}
@@ -124,12 +123,12 @@ func TestBuildsSlowReader(t *testing.T) {
 		tell.watch(resolver.Event{Kind: "log", Version: parsedVersion(t, "1")})
 	}
 	results := make(chan BuildLine, 1)
-	results <- BuildLine{Event: "result", SHA256: "x"}
+	results <- BuildLine{Kind: "result", SHA256: "x"}
 	close(results)
 	rec := httptest.NewRecorder()
 	tell.write(rec, results, time.Now)
 	tell.watch(resolver.Event{Kind: "log"}) // a build outlives its asker
-	if got := rec.Body.String(); strings.Count(got, "\n") != 12 || !strings.Contains(got, `"summary":{"ok":1,"failed":0,"skipped":0,"dropped":90}`) {
+	if got := rec.Body.String(); strings.Count(got, "\n") != 12 || !strings.Contains(got, `"kind":"summary"`) || !strings.Contains(got, `"ok":1,"failed":0,"idle":0,"dropped":90}`) {
 		t.Error(got)
 	}
 }

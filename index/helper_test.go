@@ -57,7 +57,7 @@ func newWorld(t *testing.T, change func(*Server)) *world {
 	catalog := &resolver.Catalog{Store: store, Upstream: &upstream.Client{}}
 	w.builder = &fakeBuilder{catalog: catalog, specs: map[string]testindex.Spec{}, errs: map[string]error{}, flights: map[string]*flight{}, count: map[string]int{}}
 	t.Cleanup(w.builder.running.Wait) // work outlives its askers, but not the store
-	w.Server = &Server{Catalog: catalog, Names: &resolver.Names{Store: store}, Builder: w.builder, Registry: prometheus.NewRegistry(), Hosts: []string{"wheels.example"}}
+	w.Server = &Server{Catalog: catalog, Names: &resolver.Names{Store: store}, Builder: w.builder, Registry: prometheus.NewRegistry(), Hosts: []string{"Wheels.example", "localhost"}}
 	w.Catalog, w.Names = catalog, w.Server.Names
 	if change != nil {
 		change(w.Server)

@@ -64,6 +64,12 @@ func absolute(r *http.Request) string {
 var local = []string{"localhost", "127.0.0.1", "::1"}
 
 func (s *Server) checkHost(next http.Handler) http.Handler {
+	names := slices.Concat(local, s.Hosts)
+	for i, name := range names {
+		names[i] = strings.ToLower(name)
+	}
+	slices.Sort(names)
+	names = slices.Compact(names)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// Probes ask by address, and these two tell nothing.
 		if r.URL.Path != "/healthz" && r.URL.Path != "/readyz" {
@@ -72,10 +78,10 @@ func (s *Server) checkHost(next http.Handler) http.Handler {
 				s.answerError(w, r, &Problem{Status: http.StatusBadRequest, Title: "bad Host header", Detail: printable(err.Error())})
 				return
 			}
-			if !slices.Contains(local, host) && !slices.ContainsFunc(s.Hosts, func(h string) bool { return strings.EqualFold(h, host) }) {
+			if !slices.Contains(names, host) {
 				s.answerError(w, r, &Problem{Status: http.StatusMisdirectedRequest, Title: "not a name of this server", Detail: fmt.Sprintf(
 					"this server answers to %s, not to %s; if that name is yours, start the server with --host %[2]s as well",
-					strings.Join(slices.Concat(local, s.Hosts), ", "), printable(host))})
+					strings.Join(names, ", "), printable(host))})
 				return
 			}
 		}
