@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"golang.org/x/sys/unix"
+	"github.com/python-wheel-build/axle/internal/scratch"
 )
 
 // temp makes a file under tmp/ that holds its own lock for as long as it is open.
@@ -22,7 +22,7 @@ func (b *Backend) temp() (*os.File, error) {
 		} else if err != nil {
 			return nil, err
 		}
-		owned, err := own(f)
+		owned, err := scratch.Lock(f)
 		if err != nil {
 			discard(f)
 			return nil, err
@@ -38,21 +38,6 @@ func (b *Backend) temp() (*os.File, error) {
 func discard(f *os.File) {
 	os.Remove(f.Name()) // before the lock goes, so that reap never sees a file that can still be linked; what stays is reaped later
 	f.Close()
-}
-
-// own takes the lock of f without waiting; false when another has it or f has lost its name.
-func own(f *os.File) (bool, error) {
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			return false, nil
-		}
-		return false, fmt.Errorf("locking %s: %w: put the store on a local file system, with flock(2)", f.Name(), err)
-	}
-	var st unix.Stat_t
-	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
-		return false, fmt.Errorf("%s: %w", f.Name(), err)
-	}
-	return st.Nlink > 0, nil
 }
 
 // reap removes the temporary files of processes that are gone.
@@ -73,7 +58,7 @@ func (b *Backend) reap() error {
 		} else if err != nil {
 			return err
 		}
-		owned, err := own(f)
+		owned, err := scratch.Lock(f)
 		if err == nil && owned {
 			err = os.Remove(name)
 		}

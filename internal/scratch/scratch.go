@@ -42,7 +42,7 @@ func Open(dir string) (*Folder, error) {
 			return nil, fmt.Errorf("making the scratch folder: %w", err)
 		}
 		// Between the making of the lock file and the taking of the lock another process may have reaped it: then start again.
-		if owned, err := own(lock); err != nil || !owned {
+		if owned, err := Lock(lock); err != nil || !owned {
 			lock.Close()
 			if err != nil {
 				return nil, err
@@ -76,13 +76,14 @@ func (f *Folder) Close() error {
 	return err
 }
 
-// own takes the lock without waiting; false when somebody else has it or the file has lost its name.
-func own(f *os.File) (bool, error) {
+// Lock takes the flock(2) of f, which lasts until f is closed, without waiting; false when another has it or f has lost its name. So one who
+// makes a file and locks it, and another who removes what he can lock, never take a file from each other: the maker sees the false.
+func Lock(f *os.File) (bool, error) {
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			return false, nil
 		}
-		return false, fmt.Errorf("%s: the file system has no file locks (%w): put the scratch folder on one that has", f.Name(), err)
+		return false, fmt.Errorf("%s: the file system has no file locks (%w): put the folder on one that has, a local one", f.Name(), err)
 	}
 	var st unix.Stat_t
 	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
@@ -103,7 +104,7 @@ func reap(dir string) error {
 		} else if err != nil {
 			return fmt.Errorf("clearing the scratch folder: %w", err)
 		}
-		owned, err := own(lock)
+		owned, err := Lock(lock)
 		if err == nil && owned {
 			// The folder goes before its lock file: a crash in between leaves a lock without a folder, and that is reaped again.
 			if err = removeAll(strings.TrimSuffix(name, ".lock")); err == nil {
