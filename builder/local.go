@@ -91,7 +91,8 @@ type run struct {
 	need   Need
 	tell   func(resolver.Event)
 	log    *jobLog
-	work   string // the folder that the sandbox sees as /build
+	dir    string // all that the job has on disk
+	work   string // below dir, what the sandbox sees as /build: after the first hook everything in it is the build's
 	owner  int    // the slot that work belongs to, -1 at first
 	m      *Machine
 	recipe resolver.Recipe
@@ -114,8 +115,8 @@ func (j *run) close() {
 	if j.log != nil {
 		j.log.discard()
 	}
-	if j.work != "" {
-		_ = sandbox.Remove(j.work) // what is left is scratch, emptied at the next start
+	if j.dir != "" {
+		_ = sandbox.Remove(j.dir) // what is left is scratch, emptied at the next start
 	}
 }
 
@@ -166,24 +167,29 @@ func sourceFault(err error) error {
 // unpack lays the source tree out in the work folder, patches it and reads how it wants to be built.
 func (j *run) unpack(ctx context.Context, blob *cas.Blob) (pep517.System, error) {
 	var err error
-	if j.work, err = os.MkdirTemp(j.Catalog.Store.Scratch(), "job-"); err != nil {
+	if j.dir, err = os.MkdirTemp(j.Catalog.Store.Scratch(), "job-"); err != nil {
+		return pep517.System{}, err
+	}
+	j.work = filepath.Join(j.dir, "build")
+	if err := os.Mkdir(j.work, 0o755); err != nil {
 		return pep517.System{}, err
 	}
 	j.owner = -1
 	name := j.job.Source.How.Filename
 	j.step("unpacking %s", name)
-	unpacked := filepath.Join(j.work, "unpack")
+	unpacked := filepath.Join(j.dir, "unpack")
 	if err := os.Mkdir(unpacked, 0o755); err != nil {
 		return pep517.System{}, err
 	}
 	top, err := archive.Unpack(ctx, blob.File, name, unpacked, archive.DefaultLimits)
+	var bad *archive.Error
+	if errors.As(err, &bad) {
+		return pep517.System{}, inputsFault(true, "unpacking: %v", err)
+	}
 	if err != nil {
-		return pep517.System{}, inputsFault(true, "unpacking %s: %v", name, err)
+		return pep517.System{}, machinesFault("unpacking %s: %v", name, err)
 	}
 	if err := os.Rename(filepath.Join(unpacked, top), filepath.Join(j.work, "src")); err != nil {
-		return pep517.System{}, err
-	}
-	if err := os.Remove(unpacked); err != nil {
 		return pep517.System{}, err
 	}
 	if len(j.recipe.Patches) > 0 {
@@ -321,9 +327,12 @@ func (j *run) hook(ctx context.Context, step pep517.Step, wheels []resolver.Requ
 	return result, err
 }
 
-// copyOut puts a blob into the work's sibling folder, whole and proven, under the name a tool wants to see.
+// copyOut puts a blob, whole and proven, under the name that a tool wants to see into a folder that no build can write to.
 func (j *run) copyOut(ctx context.Context, kind, name string, d cas.Digest) (string, error) {
-	dir := filepath.Join(j.work, ".axle-"+kind)
+	if filepath.Base(name) != name {
+		return "", machinesFault("%q is not a file name", name)
+	}
+	dir := filepath.Join(j.dir, kind)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}

@@ -199,6 +199,9 @@ func (l *loader) machine(ctx context.Context, name string, c view.Config) (*buil
 	if m.Broken == nil {
 		m.Broken = m.Sandbox.SelfTest(ctx, interp.Executable)
 	}
+	if m.Broken == nil {
+		m.Broken = m.Sandbox.Precompile(ctx, interp.Executable)
+	}
 	if m.Broken != nil {
 		l.log.Error("nothing can be built in this view: hits are served, promises fail", "view", name, "err", m.Broken)
 	}
