@@ -95,6 +95,8 @@ type run struct {
 	work   string // below dir, what the sandbox sees as /build: after the first hook everything in it is the build's
 	owner  int    // the slot that work belongs to, -1 at first
 	m      *Machine
+	walls  *sandbox.Sandbox
+	stamp  string // of the machine when the job began
 	recipe resolver.Recipe
 	digest resolver.RecipeDigest
 	used   []resolver.Requirement // every wheel of every environment so far
@@ -137,6 +139,9 @@ func (j *run) do(ctx context.Context) (Outcome, error) {
 	if j.m, err = j.Machines.For(j.job.View); err != nil {
 		return Outcome{}, machinesFault("%v", err)
 	}
+	if j.walls, j.stamp, err = j.m.Ready(ctx); err != nil {
+		return Outcome{}, machinesFault("%v", err)
+	}
 	if j.log, err = newLog(j.Catalog.Store, j.project(), j.version(), func(text string) {
 		j.tell(event(j.project(), j.job.Source, "log", text))
 	}); err != nil {
@@ -149,6 +154,10 @@ func (j *run) do(ctx context.Context) (Outcome, error) {
 	result, blocked, err := j.hooks(ctx, system)
 	if err != nil || len(blocked) > 0 {
 		return Outcome{Blocked: blocked}, err
+	}
+	// What was built in another environment than the recipe says must not be found under that recipe.
+	if err := j.m.still(j.stamp); err != nil {
+		return Outcome{}, machinesFault("%v", err)
 	}
 	if j.job.Stage == stageMetadata {
 		return j.prepared(ctx, result)
@@ -366,14 +375,14 @@ func (j *run) inSlot(ctx context.Context, do func(pep517.Env) error) error {
 	}
 	defer func() { j.slots <- slot }()
 	if j.owner != slot {
-		if err := j.m.Sandbox.Prepare(slot, j.work); err != nil {
+		if err := j.walls.Prepare(slot, j.work); err != nil {
 			return err
 		}
 		j.owner = slot
 	}
 	settings := j.job.View.Settings(j.project(), j.version())
 	began := time.Now()
-	err := do(pep517.Env{Sandbox: j.m.Sandbox, Slot: slot, Work: j.work, Tools: j.Tools, Python: j.m.Python, Variables: settings.Env,
+	err := do(pep517.Env{Sandbox: j.walls, Slot: slot, Work: j.work, Tools: j.Tools, Python: j.m.Python, Variables: settings.Env,
 		Limits: j.Limits, Log: j.log})
 	if err != nil && ctx.Err() != nil {
 		return ctx.Err()

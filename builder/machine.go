@@ -1,6 +1,8 @@
 package builder
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"strings"
@@ -16,11 +18,44 @@ type Machine struct {
 	// Environment is what a view must say to be built here.
 	Environment map[string]string
 	// Set is the same with its texts, to say what differs.
-	Set     environ.Set
-	Python  string // the interpreter, absolute
-	Sandbox *sandbox.Sandbox
-	// Broken is why nothing can be built here, nil when the sandbox's self-test passed.
-	Broken error
+	Set    environ.Set
+	Python string // the interpreter, absolute
+	// Stamp is a cheap sign of the state that the machine is in. Where it changes, Open is called.
+	Stamp func() (string, error)
+	// Open computes the environment anew and gives a sandbox that shows it; an error where it is not the Set any more, or where nothing
+	// can be walled in.
+	Open func(ctx context.Context) (*sandbox.Sandbox, error)
+
+	mu    sync.Mutex // guards what follows, while the environment is read
+	stamp string
+	walls *sandbox.Sandbox
+}
+
+// Ready gives the sandbox, and the stamp of what it shows.
+func (m *Machine) Ready(ctx context.Context) (*sandbox.Sandbox, string, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now, err := m.Stamp() // before Open: what changes while that reads is found the next time
+	if err != nil {
+		return nil, "", err
+	}
+	if m.walls == nil || now != m.stamp {
+		if m.walls, err = m.Open(ctx); err != nil {
+			m.walls = nil
+			return nil, "", fmt.Errorf("this worker refuses to build: %w", err)
+		}
+		m.stamp = now
+	}
+	return m.walls, m.stamp, nil
+}
+
+// still says whether the machine is what it was when that stamp was given.
+func (m *Machine) still(stamp string) error {
+	now, err := m.Stamp()
+	if err == nil && now != stamp {
+		err = errors.New("the machine changed while this was built (packages, alternatives, /usr/local, the interpreter or a declared tree); ask again")
+	}
+	return err
 }
 
 // Machines are the environments at hand. It is safe for concurrent use.
@@ -46,17 +81,13 @@ func (e *NoMachineError) Error() string {
 	return "no worker has this view's build environment; the nearest differs in " + strings.Join(e.Differs, "; ")
 }
 
-// For finds the machine whose environment is the view's. It is a NoMachineError, naming what differs, where there is none, and the
-// reason where the machine can't build.
+// For finds the machine whose environment is the view's. It is a NoMachineError, naming what differs, where there is none.
 func (m *Machines) For(v *view.View) (*Machine, error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	var nearest []string
 	for _, one := range m.all {
 		if maps.Equal(one.Environment, v.Environment) {
-			if one.Broken != nil {
-				return nil, fmt.Errorf("this worker refuses to build: %w", one.Broken)
-			}
 			return one, nil
 		}
 		differs := differing(one.Environment, v.Environment)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -180,32 +181,49 @@ func (l *loader) machine(ctx context.Context, name string, c view.Config) (*buil
 			collector.Sign[variable] = value
 		}
 	}
-	set, interp, err := collector.Collect(ctx)
+	interp, err := collector.Probe(ctx)
+	if err != nil {
+		return nil, interp, err
+	}
+	set, _, err := collector.Collect(ctx)
 	p.done()
 	if err != nil {
 		return nil, interp, err
 	}
 	for _, m := range l.known {
-		if m.Python == interp.Executable && m.Broken == nil && sameSet(m.Set, set) {
+		if m.Python == interp.Executable && sameSet(m.Set, set) {
 			return m, interp, nil
 		}
 	}
-	root, err := collector.Root(ctx, interp)
-	if err != nil {
-		return nil, interp, err
-	}
-	m := &builder.Machine{Set: set, Python: interp.Executable}
-	m.Sandbox, m.Broken = sandbox.New(root, l.catalog.Store.Scratch(), max(l.cmd.Workers, 1))
-	if m.Broken == nil {
-		m.Broken = m.Sandbox.SelfTest(ctx, interp.Executable)
-	}
-	if m.Broken == nil {
-		m.Broken = m.Sandbox.Precompile(ctx, interp.Executable)
-	}
-	if m.Broken != nil {
-		l.log.Error("nothing can be built in this view: hits are served, promises fail", "view", name, "err", m.Broken)
+	collector.Progress = nil
+	m := &builder.Machine{Set: set, Python: interp.Executable,
+		Stamp: func() (string, error) { return collector.Stamp(interp) },
+		Open:  func(ctx context.Context) (*sandbox.Sandbox, error) { return l.open(ctx, collector, set) }}
+	if _, _, err := m.Ready(ctx); err != nil && l.cmd.Workers > 0 {
+		l.log.Error("nothing can be built in this view: hits are served, promises fail", "view", name, "err", err)
 	}
 	return m, interp, nil
+}
+
+// open walls in an environment that still is what it was said to be.
+func (l *loader) open(ctx context.Context, c environ.Collector, want environ.Set) (*sandbox.Sandbox, error) {
+	set, interp, err := c.Collect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if !sameSet(set, want) {
+		return nil, fmt.Errorf("the machine is not what it was when its environment was read (%s); send SIGHUP to the server to read it anew",
+			strings.Join(environ.Diff(want, set), "; "))
+	}
+	root, err := c.Root(ctx, interp)
+	if err != nil {
+		return nil, err
+	}
+	box, err := sandbox.New(root, l.catalog.Store.Scratch(), max(l.cmd.Workers, 1))
+	if err != nil {
+		return nil, err
+	}
+	return box, errors.Join(box.SelfTest(ctx, interp.Executable), box.Precompile(ctx, interp.Executable))
 }
 
 func sameSet(a, b environ.Set) bool {

@@ -88,13 +88,16 @@ func (c Collector) Collect(ctx context.Context) (Set, Interpreter, error) {
 	if err := c.check(); err != nil {
 		return nil, Interpreter{}, err
 	}
-	interp, err := probe(ctx, c.Python)
+	interp, err := c.Probe(ctx)
 	if err != nil {
 		return nil, Interpreter{}, err
 	}
 	set, err := c.collect(ctx, interp)
 	return set, interp, err
 }
+
+// Probe asks the interpreter about itself and computes nothing else.
+func (c Collector) Probe(ctx context.Context) (Interpreter, error) { return probe(ctx, c.Python) }
 
 func (c Collector) collect(ctx context.Context, in Interpreter) (set Set, err error) {
 	h := openHashes(c.Cache)
