@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"unicode"
 )
 
 type buildCmd struct {
@@ -66,7 +67,7 @@ func (c buildCmd) Run(ctx context.Context, s *streams) error {
 		}
 		switch l.Kind {
 		case "log":
-			fmt.Fprint(s.err, l.Text)
+			fmt.Fprint(s.err, tame(l.Text))
 		case "result":
 			if l.Problem != "" {
 				fmt.Fprintf(s.err, "axle: %s: %s\n", l.Requirement, l.Problem)
@@ -93,3 +94,21 @@ func (c buildCmd) Run(ctx context.Context, s *streams) error {
 	}
 	return nil
 }
+
+// tame spells control characters out, but for line ends and tabs: what a build prints must not steer the terminal.
+func tame(s string) string {
+	if !strings.ContainsFunc(s, steers) {
+		return s
+	}
+	var b strings.Builder
+	for _, r := range s {
+		if steers(r) {
+			fmt.Fprintf(&b, "\\x%02x", r)
+			continue
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
+func steers(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' }

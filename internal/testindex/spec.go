@@ -43,6 +43,8 @@ type Spec struct {
 	Files map[string]string
 	// Ext adds a C file, _<module>.c, whose module has a function marker(), and makes the wheel one for this platform.
 	Ext bool
+	// Dir is the folder of the sdist in which the project lies, "" for its top.
+	Dir string
 	// Zip makes the sdist a .zip.
 	Zip bool
 
@@ -117,6 +119,13 @@ func Sdist(s Spec) (filename string, data []byte) {
 	}
 	for name, text := range s.Files {
 		files[name] = text
+	}
+	if s.Dir != "" {
+		below := map[string]string{"PKG-INFO": files["PKG-INFO"]}
+		for name, text := range files {
+			below[s.Dir+"/"+name] = text
+		}
+		files = below
 	}
 	top := Module(s.Name) + "-" + s.Version
 	if s.Zip {
