@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -28,25 +27,6 @@ func closeOnExec() error {
 		}
 	}
 	return err
-}
-
-// ownThread runs f on a thread of its own that ends with f. So f may change what belongs to a thread (mount
-// namespace, umask), and a child that f starts has that thread as its parent: if the process dies, so does the child.
-// The main thread can't end, so it is never the one.
-func ownThread(f func()) {
-	done := make(chan struct{})
-	go func() {
-		runtime.LockOSThread()
-		if unix.Gettid() == unix.Getpid() {
-			ownThread(f)
-			runtime.UnlockOSThread()
-			close(done)
-			return
-		}
-		defer close(done) // still locked: the runtime ends the thread
-		f()
-	}()
-	<-done
 }
 
 // run is Run on its own thread.
@@ -236,12 +216,12 @@ func (p *process) run(parent context.Context, c Command, output, status, release
 		return fmt.Errorf("sandbox: %w", waited)
 	case last.Exit == nil:
 		return fmt.Errorf("sandbox: bubblewrap said nothing of the command's end (%v): %s", p.cmd.ProcessState, log.complaint())
-	case *last.Exit > 128:
-		return &ExitError{Code: *last.Exit, Signal: syscall.Signal(*last.Exit - 128)}
-	case *last.Exit != 0:
-		return &ExitError{Code: *last.Exit}
+	case *last.Exit == 0:
+		return nil
+	case log.sign != nil:
+		return log.sign
 	}
-	return nil
+	return &ExitError{Code: *last.Exit, Signal: syscall.Signal(max(0, *last.Exit-128))}
 }
 
 // reap kills the first process of the sandbox, hence all of its pid namespace, and waits until they are gone.
@@ -319,13 +299,18 @@ type logWriter struct {
 
 	seen int64
 	tail []byte // the last few lines, for complaint
+	sign *LimitError // the first in all of the output, or nil
 }
 
 func (w *logWriter) Write(b []byte) (int, error) {
 	keep := b[:min(int64(len(b)), max(0, w.limit-w.seen))]
 	cut := w.seen <= w.limit && w.seen+int64(len(b)) > w.limit
 	w.seen += int64(len(b))
+	known := len(w.tail)
 	w.tail = append(w.tail, b...)
+	if w.sign == nil {
+		w.sign = sign(w.tail[max(0, known-maxSign):])
+	}
 	w.tail = w.tail[max(0, len(w.tail)-2048):]
 	if w.to != nil {
 		_, err := w.to.Write(keep)

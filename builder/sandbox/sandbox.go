@@ -28,6 +28,11 @@
 //   - Log: output beyond the limit is dropped, and a line in the log says so; a command that goes on to ten times
 //     the limit is killed.
 //
+// A limit that a command meets by itself, before it is seen to be over it, makes the command fail, mostly with an exit code that says
+// nothing. So when one fails, Run returns a *LimitError too if the work folder or its file system is full in the end, if the kernel
+// killed a process for want of memory meanwhile, or if the output has one of the texts by which programs complain of such (file
+// blame.go).
+//
 // There is no limit on address space: Go, Java and rustc reserve far more than they use.
 package sandbox
 
@@ -113,15 +118,15 @@ func (e *ExitError) Error() string {
 	return fmt.Sprintf("the command failed with exit code %d", e.Code)
 }
 
-// LimitError says that the sandbox was killed for going over one of its Limits. That tells nothing about the project:
-// with a higher limit it may build.
+// LimitError says that the sandbox was killed for going over one of its Limits, or that the command failed where the machine had no more
+// to give. That tells nothing about the project: with more of it, it may build.
 type LimitError struct {
 	Limit   string // "wall time" | "memory" | "processes" | "disk" | "log"
-	Allowed string // readable, "2.0 GiB"
+	Allowed string // readable, "2.0 GiB", or by what it is known
 }
 
 func (e *LimitError) Error() string {
-	return fmt.Sprintf("the sandbox was over its limit of %s (%s): raise the limit, or see in the log what used it up", e.Limit, e.Allowed)
+	return fmt.Sprintf("the sandbox came to its limit of %s (%s): give it more, or see in the log what used it up", e.Limit, e.Allowed)
 }
 
 // Sandbox runs commands. It may be used by many goroutines, each with a slot of its own at a time.
@@ -168,7 +173,7 @@ func (s *Sandbox) Root() environ.Root { return s.root }
 // Slots is the number of commands that may run at once.
 func (s *Sandbox) Slots() int { return s.slots }
 
-// Run runs one command to its end and returns nil if it exited with 0, else *ExitError, *LimitError, ctx.Err(), or
+// Run runs one command to its end and returns nil if it exited with 0, else *ExitError, *LimitError (see Limits), ctx.Err(), or
 // another error when the sandbox could not be made. When Run returns, every process of the sandbox is gone, also those
 // that the command left behind. If the calling process dies, they die too.
 func (s *Sandbox) Run(ctx context.Context, slot int, c Command) error {
@@ -179,9 +184,13 @@ func (s *Sandbox) Run(ctx context.Context, slot int, c Command) error {
 	if c.Dir == "" {
 		c.Dir = "/build"
 	}
+	kills := oomKills()
 	var err error
 	ownThread(func() { err = s.run(ctx, slot, c) })
 	if _, failed := err.(*ExitError); failed {
+		if oomKills() > kills { // if it was another's process, a failing build is tried again for nothing
+			return &LimitError{"memory", "the kernel killed a process for want of it"}
+		}
 		// A command that fills the disk or comes to its file size limit may fail by itself before the watcher looks.
 		if over := diskOver(ctx, c.Work, c.Limits.Disk); over != nil {
 			return over
