@@ -1,12 +1,15 @@
 """Runs inside the sandbox: makes the build environment, calls the backend's hooks, and writes what came of it to
-/build/result.json. The job is a JSON object on stdin; see the Go type "job". What the backend prints goes to the log.
+/build/result.json. The job is a JSON object on stdin; see the Go type "job". What the backend prints goes to the log. The exit code
+is 0 if the backend gave an answer, FAILED if the result says how a step failed, and another if that isn't the project's doing.
 
 Every hook runs in a process of its own. The backend can write the result too: the reader believes nothing in it.
 """
 
+import errno
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -15,10 +18,20 @@ import pyproject_hooks  # noqa: E402
 
 VENV = "/build/venv"
 CACHE = "/build/uv-cache"
+FAILED = 3  # Python itself ends with 1, 2 and 120
+
+# What this process may meet whatever the project does.
+MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EIO}
 
 
 class Failed(Exception):
-    """One step failed; the log says why."""
+    """One step (first argument) failed, how (second); the log says why."""
+
+
+def ended(step, what, code):
+    if code == -signal.SIGKILL:  # not its own doing, as a rule: memory ran out
+        sys.exit(128 + signal.SIGKILL)
+    raise Failed(step, "%s ended with %d" % (what, code))
 
 
 def fresh(path):
@@ -51,7 +64,7 @@ def environment(python, uv, wheels):
     try:
         subprocess.run(command + ["--python", VENV + "/bin/python"] + wheels, env=env, stdin=subprocess.DEVNULL, check=True)
     except subprocess.CalledProcessError as e:
-        raise Failed("uv ended with %d" % e.returncode)
+        ended("install", "uv", e.returncode)
     shutil.rmtree(CACHE, ignore_errors=True)
 
 
@@ -71,10 +84,10 @@ def call(job):
         except pyproject_hooks.HookMissing:
             return None
         except subprocess.CalledProcessError as e:
-            if e.returncode == -9:  # not the backend's own doing, as a rule: memory ran out
-                sys.exit(128 + 9)
-            raise Failed(name, "the hook ended with %d" % e.returncode)
+            ended(name, "the hook", e.returncode)
         except Exception as e:  # the backend can't be imported, is no backend, or says that it can't
+            if isinstance(e, MemoryError) or getattr(e, "errno", None) in MACHINE:
+                raise
             text = getattr(e, "traceback", "") or "%s: %s" % (type(e).__name__, e)
             print(text, file=sys.stderr, flush=True)
             raise Failed(name, type(e).__name__)
@@ -92,16 +105,20 @@ def call(job):
 def main():
     job = json.load(sys.stdin)
     os.makedirs("/build/home", exist_ok=True)
-    step = "install"
+    code = 0
     try:
         environment(job["python"], "/axle/uv", job["wheels"])
         result = call(job)
     except Failed as e:
-        step, text = e.args if len(e.args) == 2 else (step, e.args[0])
-        result = {"hook": step, "error": text}
+        code, result = FAILED, {"hook": e.args[0], "error": e.args[1]}
+        for folder in "/tmp", "/dev/shm":  # gone with the sandbox; and who writes to mapped memory there says nothing, but gets SIGBUS
+            fs = os.statvfs(folder)
+            if fs.f_bavail * fs.f_frsize < 1 << 20:
+                print("axle: %s: %s" % (folder, os.strerror(errno.ENOSPC)), file=sys.stderr, flush=True)
     with open("/build/result.json.new", "w") as f:
         json.dump(result, f)
     os.rename("/build/result.json.new", "/build/result.json")
+    return code
 
 
-main()
+sys.exit(main())

@@ -51,6 +51,8 @@ func (e Env) Patch(ctx context.Context, patches []Patch) error {
 			return fmt.Errorf("applying patch %s: %w", p.Name, err)
 		case exit.Code == 99:
 			return fmt.Errorf("applying patch %s: no patch program is on the build's PATH: install patch", p.Name)
+		case exit.Code > 2: // patch(1) ends with 1 or 2; the rest is the shell's
+			return fmt.Errorf("applying patch %s: %w: %s", p.Name, err, log.lines())
 		default:
 			text := log.lines()
 			if hunk, err := readPlain(root, "rejected", maxResult); err == nil {

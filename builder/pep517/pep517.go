@@ -29,8 +29,10 @@ import (
 	"path"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/python-wheel-build/axle/builder/sandbox"
 )
@@ -41,6 +43,8 @@ var hooks string
 const (
 	maxResult   = 4 << 20
 	maxMetadata = 16 << 20
+
+	hookFailed = 3 // hooks.py's exit code when the result says how
 )
 
 // Env is where the hooks of one build run. Work belongs to the slot (sandbox.Prepare), and nobody else changes it meanwhile.
@@ -106,7 +110,7 @@ type answer struct {
 
 // Run makes the build environment and asks the backend for its requirements; when there are none (or HaveRequires says they
 // are met) it goes on to prepare or build, all in one sandbox. It may be called again in the same work folder. Errors: *BackendError for
-// what the project is to blame for, and the sandbox's own, of which *sandbox.LimitError is not the project's.
+// what the project is to blame for, and others, which are not the project's doing, as a rule: *sandbox.LimitError above all.
 func (e Env) Run(ctx context.Context, s Step) (Result, error) {
 	j, binds, err := e.job(s)
 	if err != nil {
@@ -130,13 +134,23 @@ func (e Env) Run(ctx context.Context, s Step) (Result, error) {
 		Env: e.environment(), Work: e.Work, Binds: binds, Limits: e.Limits, Log: log,
 	})
 	var exit *sandbox.ExitError
-	if errors.As(err, &exit) && exit.Signal == 0 {
+	switch {
+	case err == nil:
+		return e.result(root, s, log)
+	case !errors.As(err, &exit) || exit.Signal != 0:
+		return Result{}, err
+	case exit.Code != hookFailed:
 		return Result{}, fmt.Errorf("pep517: calling the hooks: %w\n%s", err, log.lines())
 	}
-	if err != nil {
+	if _, err := e.result(root, s, log); err != nil {
 		return Result{}, err
 	}
-	return e.result(root, s, log)
+	return Result{}, &BackendError{Hook: s.hook(), Text: "it failed, but left a result that says otherwise"}
+}
+
+// hook is the one that the step is about.
+func (s Step) hook() string {
+	return map[string]string{"prepare": "prepare_metadata_for_build_wheel", "build": "build_wheel"}[s.Do]
 }
 
 func (e Env) job(s Step) (job, []sandbox.Bind, error) {
@@ -195,11 +209,18 @@ func (e Env) environment() map[string]string {
 	return env
 }
 
+// machine are the errors of reading a file that no content of the work folder explains.
+var machine = []error{syscall.EMFILE, syscall.ENFILE, syscall.EIO, syscall.ENOMEM, syscall.ESTALE}
+
 // result reads what the hooks left.
 func (e Env) result(root *os.Root, s Step, log *tail) (Result, error) {
-	hook := map[string]string{"prepare": "prepare_metadata_for_build_wheel", "build": "build_wheel"}[s.Do]
 	bad := func(format string, args ...any) (Result, error) {
-		return Result{}, &BackendError{Hook: hook, Text: fmt.Sprintf(format, args...)}
+		for _, a := range args {
+			if err, is := a.(error); is && slices.ContainsFunc(machine, func(e error) bool { return errors.Is(err, e) }) {
+				return Result{}, fmt.Errorf("pep517: reading what the hooks left: %w", err)
+			}
+		}
+		return Result{}, &BackendError{Hook: s.hook(), Text: fmt.Sprintf(format, args...)}
 	}
 	text, err := readPlain(root, "result.json", maxResult)
 	if err != nil {

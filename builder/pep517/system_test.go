@@ -185,3 +185,30 @@ func TestHostileResult(t *testing.T) {
 		root.Close()
 	}
 }
+
+// That a result can't be opened may be this process's own fault.
+func TestResultOutOfReach(t *testing.T) {
+	dir := t.TempDir()
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	if err := os.WriteFile(filepath.Join(dir, "result.json"), []byte(`{"wheel": "x.whl"}`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	var old syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &old); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: 1, Max: old.Max}); err != nil {
+		t.Fatal(err)
+	}
+	_, got := Env{Work: dir}.result(root, Step{Do: "build"}, &tail{})
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &old); err != nil {
+		t.Fatal(err)
+	}
+	if !errors.Is(got, syscall.EMFILE) || errors.As(got, new(*BackendError)) {
+		t.Error(got)
+	}
+}
