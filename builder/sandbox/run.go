@@ -298,7 +298,7 @@ type logWriter struct {
 	stop  context.CancelCauseFunc
 
 	seen int64
-	tail []byte // the last few lines, for complaint
+	tail []byte      // the last few lines, for complaint
 	sign *LimitError // the first in all of the output, or nil
 }
 
