@@ -38,6 +38,10 @@ const shutdownLimit = 5 * time.Second
 
 func (c serveCmd) Run(ctx context.Context, s *streams) error {
 	log := slog.New(slog.NewTextHandler(s.err, nil))
+	// From the first moment: unheeded, the signal ends the process. One that comes before the views are read has them read again then.
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
 	if err := c.checkListen(); err != nil {
 		return err
 	}
@@ -67,13 +71,15 @@ func (c serveCmd) Run(ctx context.Context, s *streams) error {
 	b.Index = front.Private()
 	b.Start(ctx, registry)
 
+	// Reading the machine takes a while: whether the address is free is known before, and who calls meanwhile waits.
+	listener, err := net.Listen("tcp", c.Listen)
+	if err != nil {
+		return fmt.Errorf("--listen %s: %w; end what uses it, or name another address", c.Listen, err)
+	}
+	defer listener.Close()
 	loader := &loader{cmd: c, log: log, catalog: catalog, names: names, machines: machines, progress: s.err}
 	if err := loader.load(ctx, "start"); err != nil {
 		return err
-	}
-	listener, err := net.Listen("tcp", c.Listen)
-	if err != nil {
-		return fmt.Errorf("listening: %w", err)
 	}
 	server := &http.Server{Handler: front.Handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10}
 	served := make(chan error, 1)
@@ -81,9 +87,6 @@ func (c serveCmd) Run(ctx context.Context, s *streams) error {
 	if _, err := fmt.Fprintf(s.out, "pip install --index-url http://%s/simple/ markupsafe\n", listener.Addr()); err != nil {
 		return err
 	}
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
 	for {
 		select {
 		case <-hup:
