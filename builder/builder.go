@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -145,8 +146,15 @@ func (b *Builder) wheel(ctx context.Context, a resolver.Ask, f *flight) error {
 	if err != nil || answer.Record != nil {
 		return err
 	}
+	digest, err := answer.Recipe.Digest()
+	if err != nil {
+		return err
+	}
+	if err := b.remembered(ctx, a, digest, stageWheel); err != nil {
+		return err
+	}
 	// What an old record lacks is cheaper to have than a new record: rebuilt to equal bytes it makes the old one a hit again.
-	if len(answer.Wanting) > 0 && b.all(ctx, a, f, answer.Wanting) == nil {
+	if len(answer.Wanting) > 0 && b.all(optional(ctx), a, f, answer.Wanting) == nil {
 		again, err := b.Catalog.Lookup(ctx, a.View, a.Project, a.Version)
 		if err != nil || again.Record != nil {
 			return err
@@ -175,7 +183,7 @@ func (b *Builder) wheel(ctx context.Context, a resolver.Ask, f *flight) error {
 func (b *Builder) run(ctx context.Context, job Job, a resolver.Ask, f *flight) (Outcome, error) {
 	var before []resolver.Pin
 	for {
-		out, err := b.Queue.Do(ctx, job, b.need(a.View, f), f.tell)
+		out, err := b.Queue.Do(ctx, job, b.need(a, f), f.tell)
 		if err != nil || len(out.Blocked) == 0 {
 			return out, err
 		}
@@ -287,6 +295,9 @@ func label(a resolver.Ask, stage string) string {
 	return s
 }
 
+// events counts them.
+var events atomic.Uint64
+
 func event(p dist.Project, s resolver.Source, kind, text string) resolver.Event {
-	return resolver.Event{Time: time.Now(), Project: p, Version: s.Version, Kind: kind, Text: text}
+	return resolver.Event{ID: events.Add(1), Time: time.Now(), Project: p, Version: s.Version, Kind: kind, Text: text}
 }

@@ -18,7 +18,14 @@ type flights struct {
 
 	mu    sync.Mutex // guards what follows, for moments only
 	m     map[string]*flight
-	waits map[[2]string]int // waiter, awaited -> how many times
+	waits map[[2]string]*waits // by waiter and awaited
+}
+
+// waits are those of one flight for another.
+type waits struct {
+	must int                        // how many
+	may  map[int]context.CancelFunc // optional ones, and how they are ended
+	next int
 }
 
 // flight is one piece of work under way.
@@ -30,6 +37,7 @@ type flight struct {
 
 	mu       sync.Mutex // guards what follows
 	history  []resolver.Event
+	seen     map[uint64]bool // IDs of late events
 	watchers map[int]func(resolver.Event)
 	next     int
 }
@@ -38,7 +46,7 @@ type flight struct {
 const historyKept = 400
 
 func newFlights(base context.Context) *flights {
-	return &flights{base: base, m: map[string]*flight{}, waits: map[[2]string]int{}}
+	return &flights{base: base, m: map[string]*flight{}, waits: map[[2]string]*waits{}}
 }
 
 // join waits for the work of that key, starting it where nobody has. It gives the flight, whose view tells whose outcome it is.
@@ -46,23 +54,35 @@ func newFlights(base context.Context) *flights {
 // once.
 func (fs *flights) join(ctx context.Context, key, label string, v view.Digest, watch func(resolver.Event), run func(context.Context, *flight) error) (*flight, error) {
 	asker := resolver.AskerOf(ctx)
+	give, _ := ctx.Value(optionalKey{}).(context.CancelFunc)
 	fs.mu.Lock()
-	f, ok := fs.m[key]
 	if asker != nil {
-		if ring := fs.ring(asker.ID, key, label); ring != nil {
+		ring := fs.ring(asker.ID, key, false)
+		if ring != nil && fs.mixed(ring) {
+			// Each view for itself has no ring, so this one flies alone.
+			key += "@" + string(v)
+			ring = fs.ring(asker.ID, key, false)
+		}
+		if ring != nil {
+			err := &resolver.CycleError{Path: fs.labels(ring, label)}
 			fs.mu.Unlock()
-			return nil, &resolver.CycleError{Path: ring}
+			return nil, err
+		}
+		// A ring that only closes through somebody's optional wait is undone by ending that wait.
+		for ring := fs.ring(asker.ID, key, true); ring != nil; ring = fs.ring(asker.ID, key, true) {
+			for i := range len(ring) - 1 {
+				if w := fs.waits[[2]string{ring[i], ring[i+1]}]; w != nil && w.must == 0 {
+					for _, give := range w.may {
+						give()
+					}
+					w.may = nil
+				}
+			}
 		}
 		edge := [2]string{asker.ID, key}
-		fs.waits[edge]++
-		defer func() {
-			fs.mu.Lock()
-			defer fs.mu.Unlock()
-			if fs.waits[edge]--; fs.waits[edge] == 0 {
-				delete(fs.waits, edge)
-			}
-		}()
+		defer fs.wait(edge, give)()
 	}
+	f, ok := fs.m[key]
 	if !ok {
 		f = &flight{key: key, label: label, view: v, done: make(chan struct{}), watchers: map[int]func(resolver.Event){}}
 		fs.m[key] = f
@@ -92,26 +112,50 @@ func (fs *flights) join(ctx context.Context, key, label string, v view.Digest, w
 	}
 }
 
-// ring gives the labels of the ring that a wait of from for to would close, nil where it closes none. The lock is held.
-func (fs *flights) ring(from, to, label string) []string {
+// wait adds an edge to the graph, until the returned function is called. The lock is held for the first and not for the second.
+func (fs *flights) wait(edge [2]string, give context.CancelFunc) (end func()) {
+	w := fs.waits[edge]
+	if w == nil {
+		w = &waits{may: map[int]context.CancelFunc{}}
+		fs.waits[edge] = w
+	}
+	id := w.next
+	w.next++
+	if give != nil {
+		w.may[id] = give
+	} else {
+		w.must++
+	}
+	return func() {
+		fs.mu.Lock()
+		defer fs.mu.Unlock()
+		delete(w.may, id)
+		if give == nil {
+			w.must--
+		}
+		if w.must == 0 && len(w.may) == 0 && fs.waits[edge] == w {
+			delete(fs.waits, edge)
+		}
+	}
+}
+
+// ring gives the keys of the ring that a wait of from for to would close, its first one again at its end; nil where it closes none.
+// Optional waits count only where asked for. The lock is held.
+func (fs *flights) ring(from, to string, optional bool) []string {
 	came := map[string]string{to: ""}
 	for queue := []string{to}; len(queue) > 0; queue = queue[1:] {
 		at := queue[0]
 		if at == from {
 			var path []string
 			for ; at != ""; at = came[at] {
-				name := label
-				if f := fs.m[at]; f != nil {
-					name = f.label
-				}
-				path = append(path, name)
+				path = append(path, at)
 			}
 			// came leads from the asker back to what it asks for; a ring reads the other way and names its start twice.
 			slices.Reverse(path)
-			return append([]string{path[len(path)-1]}, path...)
+			return append([]string{from}, path...)
 		}
-		for edge := range fs.waits {
-			if _, seen := came[edge[1]]; edge[0] == at && !seen {
+		for edge, w := range fs.waits {
+			if _, seen := came[edge[1]]; edge[0] == at && !seen && (w.must > 0 || optional && len(w.may) > 0) {
 				came[edge[1]] = at
 				queue = append(queue, edge[1])
 			}
@@ -120,10 +164,49 @@ func (fs *flights) ring(from, to, label string) []string {
 	return nil
 }
 
+// mixed says that a ring goes through flights of several views. The lock is held.
+func (fs *flights) mixed(ring []string) bool {
+	views := map[view.Digest]bool{}
+	for _, key := range ring {
+		if f := fs.m[key]; f != nil {
+			views[f.view] = true
+		}
+	}
+	return len(views) > 1
+}
+
+// labels names a ring for people; unknown is the label of a flight that was not begun. The lock is held.
+func (fs *flights) labels(ring []string, unknown string) (all []string) {
+	for _, key := range ring {
+		if f := fs.m[key]; f != nil {
+			all = append(all, f.label)
+		} else {
+			all = append(all, unknown)
+		}
+	}
+	return all
+}
+
+type optionalKey struct{}
+
+// optional marks waits that are given up rather than let a ring close. It ends with ctx.
+func optional(ctx context.Context) context.Context {
+	ctx, cancel := context.WithCancel(ctx)
+	return context.WithValue(ctx, optionalKey{}, cancel)
+}
+
 // tell gives an event to everybody who watches.
 func (f *flight) tell(e resolver.Event) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	// What is needed by several is heard from each of them.
+	if f.seen[e.ID] {
+		return
+	}
+	if f.seen == nil || len(f.seen) > 10*historyKept {
+		f.seen = map[uint64]bool{}
+	}
+	f.seen[e.ID] = true
 	if len(f.history) == historyKept {
 		f.history = slices.Delete(f.history, 0, historyKept/4)
 	}

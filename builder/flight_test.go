@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/python-wheel-build/axle/resolver"
+	"github.com/python-wheel-build/axle/resolver/view"
 )
 
 // as marks a context as working for a flight.
@@ -159,9 +160,9 @@ func TestLateWatcherIsToldTheStory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fs := newFlights(t.Context())
 		work := func(_ context.Context, f *flight) error {
-			f.tell(resolver.Event{Text: "early"})
+			f.tell(resolver.Event{ID: 1, Text: "early"})
 			time.Sleep(time.Minute)
-			f.tell(resolver.Event{Text: "late"})
+			f.tell(resolver.Event{ID: 2, Text: "late"})
 			return nil
 		}
 		var heard []string
@@ -172,4 +173,107 @@ func TestLateWatcherIsToldTheStory(t *testing.T) {
 			t.Errorf("heard %q (%v)", heard, err)
 		}
 	})
+}
+
+// TestNoRingAcrossViews: two views each wait for the other's flight, and neither has a ring of its own.
+func TestNoRingAcrossViews(t *testing.T) {
+	fs := newFlights(t.Context())
+	began, both := make(chan bool), make(chan bool)
+	errs := make(chan error, 2)
+	run := func(needs string) func(context.Context, *flight) error {
+		return func(ctx context.Context, f *flight) error {
+			if needs == "" {
+				return nil
+			}
+			began <- true
+			<-both
+			_, err := fs.join(as(ctx, f.key), needs, "the "+needs, f.view, nil, func(context.Context, *flight) error { return nil })
+			return err
+		}
+	}
+	for key, v := range map[string]view.Digest{"a": "one", "b": "two"} {
+		other := map[string]string{"a": "b", "b": "a"}[key]
+		go func() {
+			_, err := fs.join(t.Context(), key, "the "+key, v, nil, run(other))
+			errs <- err
+		}()
+	}
+	<-began
+	<-began
+	close(both)
+	for range 2 {
+		select {
+		case err := <-errs:
+			if err != nil {
+				t.Errorf("outcome %v", err)
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatal("somebody waits for ever")
+		}
+	}
+}
+
+// TestOptionalWaitGivesWay: who must wait for somebody that waits without need does not fail; the other one goes on.
+func TestOptionalWaitGivesWay(t *testing.T) {
+	fs := newFlights(t.Context())
+	waits := make(chan bool)
+	s := func(ctx context.Context, f *flight) error {
+		ctx, cancel := context.WithCancel(optional(as(ctx, f.key)))
+		defer cancel()
+		_, err := fs.join(ctx, "t", "the t", "v", nil, func(ctx context.Context, f *flight) error {
+			<-waits
+			_, err := fs.join(as(ctx, f.key), "s", "the s", "v", nil, nil)
+			return err
+		})
+		if !errors.Is(err, resolver.ErrPending) {
+			return fmt.Errorf("the optional wait ended with %w", err)
+		}
+		return nil
+	}
+	go func() {
+		for {
+			fs.mu.Lock()
+			n := len(fs.waits)
+			fs.mu.Unlock()
+			if n == 1 {
+				waits <- true
+				return
+			}
+			time.Sleep(time.Millisecond)
+		}
+	}()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if _, err := fs.join(ctx, "s", "the s", "v", nil, s); err != nil {
+		t.Errorf("s: %v", err)
+	}
+	if _, err := fs.join(ctx, "t", "the t", "v", nil, func(context.Context, *flight) error { return nil }); err != nil {
+		t.Errorf("t: %v", err)
+	}
+}
+
+// TestEventsOnce: what reaches a flight on several ways is told once.
+func TestEventsOnce(t *testing.T) {
+	top, bottom := &flight{watchers: map[int]func(resolver.Event){}}, &flight{watchers: map[int]func(resolver.Event){}}
+	heard := 0
+	top.watch(func(resolver.Event) { heard++ })
+	layer := []*flight{top}
+	for range 12 {
+		var next []*flight
+		for range 2 {
+			f := &flight{watchers: map[int]func(resolver.Event){}}
+			for _, above := range layer {
+				f.watch(above.tell)
+			}
+			next = append(next, f)
+		}
+		layer = next
+	}
+	for _, f := range layer {
+		bottom.watch(f.tell)
+	}
+	bottom.tell(resolver.Event{ID: 7})
+	if heard != 1 {
+		t.Errorf("told %d times", heard)
+	}
 }

@@ -69,17 +69,20 @@ func (l *Local) Do(ctx context.Context, job Job, need Need, tell func(resolver.E
 	if err == nil {
 		return out, nil
 	}
+	var requirement *resolver.RequirementError
+	var ring *resolver.CycleError
 	var known *resolver.FailedError
-	if errors.As(err, &known) { // remembered from another view
-		return Outcome{Failure: &known.Failure}, nil
-	}
 	var f *failed
 	var no *unresolvable
 	switch {
+	case errors.As(err, &requirement), errors.As(err, &ring):
+		return Outcome{}, err // nothing of it is this job's own
+	case errors.As(err, &known): // remembered from another view
+		return Outcome{Failure: &known.Failure}, nil
 	case errors.As(err, &no):
 		f = &failed{class: "build", title: no.text}
 	case !errors.As(err, &f):
-		return Outcome{}, err
+		f = &failed{class: "infrastructure", title: err.Error()}
 	}
 	return j.fail(ctx, f)
 }
@@ -96,7 +99,6 @@ type run struct {
 	owner  int    // the slot that work belongs to, -1 at first
 	m      *Machine
 	walls  *sandbox.Sandbox
-	stamp  string // of the machine when the job began
 	recipe resolver.Recipe
 	digest resolver.RecipeDigest
 	used   []resolver.Requirement // every wheel of every environment so far
@@ -133,13 +135,16 @@ func (j *run) do(ctx context.Context) (Outcome, error) {
 	if j.digest, err = j.recipe.Digest(); err != nil {
 		return Outcome{}, err
 	}
+	if err := j.revoked(ctx, append([]cas.Digest{source.SHA256}, patches(j.recipe)...)...); err != nil {
+		return Outcome{}, err
+	}
 	if source.PreBuilt() {
 		return j.take(ctx, blob)
 	}
 	if j.m, err = j.Machines.For(j.job.View); err != nil {
 		return Outcome{}, machinesFault("%v", err)
 	}
-	if j.walls, j.stamp, err = j.m.Ready(ctx); err != nil {
+	if j.walls, err = j.m.Ready(ctx); err != nil {
 		return Outcome{}, machinesFault("%v", err)
 	}
 	if j.log, err = newLog(j.Catalog.Store, j.project(), j.version(), func(text string) {
@@ -156,13 +161,34 @@ func (j *run) do(ctx context.Context) (Outcome, error) {
 		return Outcome{Blocked: blocked}, err
 	}
 	// What was built in another environment than the recipe says must not be found under that recipe.
-	if err := j.m.still(j.stamp); err != nil {
+	if err := j.m.Still(ctx); err != nil {
 		return Outcome{}, machinesFault("%v", err)
 	}
 	if j.job.Stage == stageMetadata {
 		return j.prepared(ctx, result)
 	}
 	return j.publish(ctx, result.Wheel)
+}
+
+// revoked fails a job that would use or give bytes that somebody withdrew.
+func (j *run) revoked(ctx context.Context, all ...cas.Digest) error {
+	for _, d := range all {
+		err := j.Catalog.Revoked(ctx, d)
+		if errors.Is(err, resolver.ErrRevoked) {
+			return inputsFault(false, "%v", err)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func patches(r resolver.Recipe) (all []cas.Digest) {
+	for _, p := range r.Patches {
+		all = append(all, p.SHA256)
+	}
+	return all
 }
 
 // sourceFault tells what can't be had from what must not be had.
@@ -216,8 +242,9 @@ func (j *run) unpack(ctx context.Context, blob *cas.Blob) (pep517.System, error)
 
 func (j *run) patch(ctx context.Context) error {
 	var patches []pep517.Patch
-	for _, p := range j.recipe.Patches {
-		path, err := j.copyOut(ctx, "patches", p.Name, p.SHA256)
+	for i, p := range j.recipe.Patches {
+		// Two patches of one project may have one name: that of all versions and that of this one.
+		path, err := j.copyOut(ctx, "patches", fmt.Sprintf("%03d-%s", i, p.Name), p.SHA256)
 		if err != nil {
 			return err
 		}

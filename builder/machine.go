@@ -2,11 +2,11 @@ package builder
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/python-wheel-build/axle/builder/sandbox"
 	"github.com/python-wheel-build/axle/resolver/environ"
@@ -20,42 +20,56 @@ type Machine struct {
 	// Set is the same with its texts, to say what differs.
 	Set    environ.Set
 	Python string // the interpreter, absolute
-	// Stamp is a cheap sign of the state that the machine is in. Where it changes, Open is called.
-	Stamp func() (string, error)
-	// Open computes the environment anew and gives a sandbox that shows it; an error where it is not the Set any more, or where nothing
-	// can be walled in.
-	Open func(ctx context.Context) (*sandbox.Sandbox, error)
+	// Open computes the environment anew and gives a sandbox that shows it, and a watch with its stamp from before. It is an error where the
+	// environment is not the Set any more, or where nothing can be walled in.
+	Open func(ctx context.Context) (*sandbox.Sandbox, Watch, string, error)
 
-	mu    sync.Mutex // guards what follows, while the environment is read
-	stamp string
-	walls *sandbox.Sandbox
+	mu      sync.Mutex // guards what follows, also while the environment is read
+	walls   *sandbox.Sandbox
+	watch   Watch
+	stamp   string
+	stamped time.Time
 }
 
-// Ready gives the sandbox, and the stamp of what it shows.
-func (m *Machine) Ready(ctx context.Context) (*sandbox.Sandbox, string, error) {
+// Watch gives a sign of the state that a machine is in, cheap beside a build.
+type Watch interface{ Stamp() string }
+
+// stampFresh is how old a look at the machine may be for a job that begins. When it ends another look is taken.
+const stampFresh = 10 * time.Second
+
+// Ready gives the sandbox.
+func (m *Machine) Ready(ctx context.Context) (*sandbox.Sandbox, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	now, err := m.Stamp() // before Open: what changes while that reads is found the next time
-	if err != nil {
-		return nil, "", err
-	}
-	if m.walls == nil || now != m.stamp {
-		if m.walls, err = m.Open(ctx); err != nil {
-			m.walls = nil
-			return nil, "", fmt.Errorf("this worker refuses to build: %w", err)
+	if m.walls == nil || time.Since(m.stamped) > stampFresh {
+		if err := m.look(ctx); err != nil {
+			return nil, err
 		}
-		m.stamp = now
 	}
-	return m.walls, m.stamp, nil
+	return m.walls, nil
 }
 
-// still says whether the machine is what it was when that stamp was given.
-func (m *Machine) still(stamp string) error {
-	now, err := m.Stamp()
-	if err == nil && now != stamp {
-		err = errors.New("the machine changed while this was built (packages, alternatives, /usr/local, the interpreter or a declared tree); ask again")
+// Still is an error where the machine is not what it was since the job began that now ends.
+func (m *Machine) Still(ctx context.Context) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.look(ctx)
+}
+
+// look compares stamps, and reads the environment anew where they differ: much that changes a stamp changes no component, such as
+// installing a Python package on the machine, but the sandbox must hide what is new. The lock is held.
+func (m *Machine) look(ctx context.Context) error {
+	if m.walls != nil && m.watch.Stamp() == m.stamp {
+		m.stamped = time.Now()
+		return nil
 	}
-	return err
+	walls, watch, stamp, err := m.Open(ctx)
+	if err != nil {
+		m.walls = nil
+		return fmt.Errorf("this worker refuses to build: %w", err)
+	}
+	m.walls, m.watch, m.stamp, m.stamped = walls, watch, stamp, time.Now()
+	return nil
 }
 
 // Machines are the environments at hand. It is safe for concurrent use.

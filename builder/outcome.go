@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/python-wheel-build/axle/builder/pep517"
@@ -28,7 +29,7 @@ func (j *run) inspect(ctx context.Context, f *os.File, size int64, filename stri
 	if err != nil {
 		return inspected{}, err
 	}
-	if name.Project != j.project() || name.Version.Compare(j.version()) != 0 {
+	if name.Project != j.project() || name.Version.String() != j.version().String() {
 		return inspected{}, fmt.Errorf("%s is a wheel of %s %s, not of %s %s", filename, name.Project, name.Version, j.project(), j.version())
 	}
 	if _, ok := j.job.View.Target.Rank(name.Tags); !ok {
@@ -91,13 +92,16 @@ func (j *run) take(ctx context.Context, blob *cas.Blob) (Outcome, error) {
 }
 
 func (j *run) record(ctx context.Context, in inspected, wheel cas.Digest, size int64, filename string, log cas.Digest) (Outcome, error) {
+	if err := j.revoked(ctx, wheel); err != nil {
+		return Outcome{}, err
+	}
 	metadata, err := j.Catalog.Store.AddBytes(ctx, in.metadata)
 	if err != nil {
 		return Outcome{}, err
 	}
 	r, err := j.Catalog.Publish(ctx, j.recipe, resolver.Record{
 		Project: j.project(), Version: j.version(), Recipe: j.digest, Requirements: j.used, Wheel: wheel, Bytes: strconv.FormatInt(size, 10),
-		Filename: filename, Metadata: metadata, RequiresPython: in.parsed.RequiresPython, Log: log, Who: j.Who, When: time.Now(),
+		Filename: filename, Metadata: metadata, RequiresPython: printable(in.parsed.RequiresPython, 1<<10), Log: log, Who: j.Who, When: time.Now(),
 	})
 	if err != nil {
 		return Outcome{}, err
@@ -127,6 +131,7 @@ func (j *run) prepared(ctx context.Context, result pep517.Result) (Outcome, erro
 
 // fail ends the job as failed: with its log, and remembered where the inputs are at fault.
 func (j *run) fail(ctx context.Context, f *failed) (Outcome, error) {
+	f.title = printable(f.title, titleKept)
 	failure := resolver.Failure{Project: j.project(), Version: j.version(), Recipe: j.digest, View: j.job.View.Digest(), Stage: j.job.Stage,
 		Resolved: f.resolved, Requirements: j.used, Class: f.class, Title: f.title, Who: j.Who, When: time.Now().UTC().Truncate(time.Second)}
 	j.step("failed: %s", f.title)
@@ -146,6 +151,17 @@ func (j *run) fail(ctx context.Context, f *failed) (Outcome, error) {
 		return Outcome{}, err
 	}
 	return Outcome{Failure: &failure}, nil
+}
+
+// titleKept is how much of a failure's reason is kept; the log has all of it.
+const titleKept = 4 << 10
+
+// printable makes text of what a build printed, its beginning and its end where it is long.
+func printable(s string, most int) string {
+	if len(s) > most {
+		s = s[:most/2] + " … " + s[len(s)-most/2:]
+	}
+	return strings.ToValidUTF8(s, "\uFFFD")
 }
 
 func parsePin(name, ver string) (resolver.Pin, error) {

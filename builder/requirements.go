@@ -12,9 +12,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
+	"github.com/python-wheel-build/axle/builder/sandbox"
 	"github.com/python-wheel-build/axle/internal/dist"
 	"github.com/python-wheel-build/axle/resolver"
 	"github.com/python-wheel-build/axle/resolver/view"
@@ -26,16 +26,17 @@ type unresolvable struct{ text string }
 func (e *unresolvable) Error() string { return e.text }
 
 // need gives the function by which a job of this flight asks for its build environment.
-func (b *Builder) need(v *view.View, f *flight) Need {
+func (b *Builder) need(a resolver.Ask, f *flight) Need {
+	v := a.View
 	return func(ctx context.Context, reqs []dist.Requirement, hold []resolver.Requirement) ([]resolver.Requirement, []resolver.Pin, error) {
 		reqs, err := applicable(v, reqs)
 		if err != nil || len(reqs) == 0 {
 			return nil, nil, err
 		}
-		pins, err := b.resolve(ctx, v, f, reqs, hold)
+		pins, err := b.resolve(ctx, a, f, reqs, hold)
 		var no *unresolvable
 		if errors.As(err, &no) && len(hold) > 0 {
-			pins, err = b.resolve(ctx, v, f, reqs, nil)
+			pins, err = b.resolve(ctx, a, f, reqs, nil)
 		}
 		if err != nil {
 			return nil, nil, err
@@ -84,12 +85,13 @@ func applicable(v *view.View, reqs []dist.Requirement) ([]dist.Requirement, erro
 
 // resolve asks uv for versions that satisfy the requirements and the view's constraints, from the view's own pages. uv sees those on
 // a listener of its own, whose requests carry the flight: a wait for metadata is then an edge of the waits-for graph.
-func (b *Builder) resolve(ctx context.Context, v *view.View, f *flight, reqs []dist.Requirement, hold []resolver.Requirement) ([]resolver.Pin, error) {
+func (b *Builder) resolve(ctx context.Context, a resolver.Ask, f *flight, reqs []dist.Requirement, hold []resolver.Requirement) ([]resolver.Pin, error) {
+	v := a.View
 	machine, err := b.Machines.For(v)
 	if err != nil {
 		return nil, err
 	}
-	asker := &resolver.Asker{ID: f.key}
+	asker := &resolver.Asker{ID: f.key, Retry: a.Retry}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -127,20 +129,19 @@ func (b *Builder) resolve(ctx context.Context, v *view.View, f *flight, reqs []d
 	// Held as long as a build takes: this client is ours, and no proxy stands between.
 	cmd.Env = []string{"HOME=" + dir, "TMPDIR=" + dir, "PATH=/usr/bin:/bin", "LC_ALL=C.UTF-8", "NO_COLOR=1", "UV_HTTP_TIMEOUT=604800",
 		"UV_HTTP_RETRIES=0", "UV_PYTHON_DOWNLOADS=never", "NO_PROXY=*"}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	cmd.WaitDelay = 5 * time.Second
 	var out, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &stderr
-	if err := cmd.Run(); err != nil {
+	if err := sandbox.RunTied(cmd); err != nil {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
 		if noted := asker.Noted(); noted != nil {
-			return nil, noted // why uv got no metadata says more than that it got none
+			return nil, needs(a, noted) // why uv got no metadata says more than that it got none
 		}
 		var exit *exec.ExitError
 		if !errors.As(err, &exit) || exit.ExitCode() != 1 {
-			return nil, fmt.Errorf("running uv to resolve build requirements: %w: %s", err, stderr.Bytes())
+			return nil, machinesFault("running uv to resolve build requirements: %v: %s", err, stderr.Bytes())
 		}
 		return nil, &unresolvable{fmt.Sprintf("no versions of this view satisfy the build requirements (%s): %s",
 			strings.Join(strings.Fields(strings.ReplaceAll(strings.TrimSpace(in.String()), "\n", ", ")), " "), strings.TrimSpace(stderr.String()))}

@@ -28,6 +28,8 @@ type Ask struct {
 
 // Event is one thing that happened on the way to a wheel.
 type Event struct {
+	// ID is the event's own, unique in the process.
+	ID      uint64
 	Time    time.Time
 	Project dist.Project
 	Version version.Version
@@ -75,6 +77,8 @@ var ErrNoSuchVersion = errors.New("no source")
 type Asker struct {
 	// ID names the flight in the waits-for graph.
 	ID string
+	// Retry tries again what is remembered as failed, as the ask does that the flight is for.
+	Retry bool
 
 	mu  sync.Mutex // guards err
 	err error

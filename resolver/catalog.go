@@ -90,7 +90,7 @@ func (c *Catalog) Holds(ctx context.Context, v *view.View) (map[string]Record, e
 		if err != nil {
 			continue // damaged: verify reports it
 		}
-		n, err := m.add(ctx, Pin{r.Project, r.Version}, nil)
+		n, err := m.add(ctx, Pin{r.Project, r.Version})
 		if err != nil {
 			return nil, err
 		}
@@ -126,7 +126,7 @@ func (c *Catalog) record(ctx context.Context, key string) (Record, error) {
 }
 
 // Publish keeps a record whose blobs are stored already, and gives the one that counts: where the same inputs gave a wheel before,
-// the older record wins, unless its wheel is missing or revoked. Safe to repeat and to call at once.
+// the older record wins, unless its wheel or its metadata is missing or revoked. Safe to repeat and to call at once.
 func (c *Catalog) Publish(ctx context.Context, recipe Recipe, r Record) (Record, error) {
 	name, err := dist.ParseWheelName(r.Filename)
 	if err != nil {
@@ -165,7 +165,7 @@ func (c *Catalog) Publish(ctx context.Context, recipe Recipe, r Record) (Record,
 		if err != nil {
 			return Record{}, err
 		}
-		usable, err := c.usable(ctx, old.Wheel)
+		usable, err := c.usable(ctx, old)
 		if err != nil {
 			return Record{}, err
 		}
@@ -176,17 +176,25 @@ func (c *Catalog) Publish(ctx context.Context, recipe Recipe, r Record) (Record,
 	return Record{}, fmt.Errorf("publishing %s %s: ten thousand records of one input, and none of their wheels is left", r.Project, r.Version)
 }
 
-func (c *Catalog) usable(ctx context.Context, wheel cas.Digest) (bool, error) {
-	if err := c.revoked(ctx, wheel); err != nil {
-		if errors.Is(err, ErrRevoked) {
-			return false, nil
-		}
+// usable says whether a record can still be a hit as far as its own bytes go.
+func (c *Catalog) usable(ctx context.Context, r Record) (bool, error) {
+	err := c.Revoked(ctx, r.Wheel)
+	if errors.Is(err, ErrRevoked) {
+		return false, nil
+	}
+	if err != nil {
 		return false, err
 	}
-	return c.Store.Has(ctx, wheel)
+	for _, d := range []cas.Digest{r.Wheel, r.Metadata} {
+		if ok, err := c.Store.Has(ctx, d); !ok || err != nil {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
-func (c *Catalog) revoked(ctx context.Context, d cas.Digest) error {
+// Revoked is ErrRevoked, naming the bytes, where somebody withdrew them.
+func (c *Catalog) Revoked(ctx context.Context, d cas.Digest) error {
 	for key, err := range c.Store.Keys(ctx, "revocations/"+d.Encoded()) {
 		if err != nil {
 			return fmt.Errorf("looking for a revocation: %w", err)
@@ -199,7 +207,7 @@ func (c *Catalog) revoked(ctx context.Context, d cas.Digest) error {
 // Wheel gives a record of that project and version whose wheel these bytes are: the only way from a file's URL to its bytes. It is
 // fs.ErrNotExist where there is none and ErrRevoked where the bytes are revoked.
 func (c *Catalog) Wheel(ctx context.Context, sha cas.Digest, name dist.WheelName) (Record, error) {
-	if err := c.revoked(ctx, sha); err != nil {
+	if err := c.Revoked(ctx, sha); err != nil {
 		return Record{}, err
 	}
 	for key, err := range c.Store.Keys(ctx, fmt.Sprintf("records/%s/%s/", name.Project, keyOf(name.Version))) {

@@ -12,6 +12,7 @@ import (
 	"github.com/python-wheel-build/axle/cas"
 	"github.com/python-wheel-build/axle/internal/dist"
 	"github.com/python-wheel-build/axle/internal/version"
+	"github.com/python-wheel-build/axle/resolver/upstream"
 	"github.com/python-wheel-build/axle/resolver/view"
 )
 
@@ -51,12 +52,18 @@ func (c *Catalog) memo(v *view.View) *memo {
 // answers gives the view's answer for each of these sources.
 func (m *memo) answers(ctx context.Context, sources []Source) ([]Answer, error) {
 	asked := make([]*node, len(sources))
+	// All of them first: what is gathered for one may need another, and must find it with the source that was asked for.
 	for i, s := range sources {
-		n, err := m.add(ctx, Pin{s.Project, s.Version}, &s)
+		n, err := m.place(Pin{s.Project, s.Version}, s)
 		if err != nil {
 			return nil, err
 		}
 		asked[i] = n
+	}
+	for _, n := range asked {
+		if err := m.gather(ctx, n); err != nil {
+			return nil, err
+		}
 	}
 	m.mark()
 	out := make([]Answer, len(sources))
@@ -70,27 +77,33 @@ func (m *memo) answers(ctx context.Context, sources []Source) ([]Answer, error) 
 	return out, nil
 }
 
-// add gathers a version's candidates and, through their requirements, everything that their validity hangs on. Without a source the
-// pinned ones decide, since a record's source was pinned before it was built.
-func (m *memo) add(ctx context.Context, p Pin, s *Source) (*node, error) {
+// add gathers a version that a record was built with. Its source was pinned before it was built, so upstream is asked only where
+// that was done under another index name or another kind of source.
+func (m *memo) add(ctx context.Context, p Pin) (*node, error) {
 	if n, ok := m.nodes[p.String()]; ok {
 		return n, nil
 	}
-	n := &node{pin: p}
-	m.nodes[p.String()] = n
-	if s == nil {
-		pinned, err := m.c.pins(ctx, p.Project, &p.Version)
-		if err != nil {
-			return nil, err
-		}
-		chosen, ok := choose(m.v, p.Project, pinned[p.Version.String()])
-		if !ok {
-			n.why = "no source of it was ever fetched for this view"
-			return n, nil
-		}
-		s = &chosen
+	s, err := m.c.source(ctx, m.v, p.Project, p.Version)
+	var down *upstream.DownError
+	if errors.Is(err, ErrNoSuchVersion) || errors.As(err, &down) {
+		n := &node{pin: p, why: err.Error()}
+		m.nodes[p.String()] = n
+		return n, nil
 	}
-	n.source = *s
+	if err != nil {
+		return nil, err
+	}
+	n, err := m.place(p, s)
+	if err != nil {
+		return nil, err
+	}
+	return n, m.gather(ctx, n)
+}
+
+// place makes the node of a version with this source.
+func (m *memo) place(p Pin, s Source) (*node, error) {
+	n := &node{pin: p, source: s}
+	m.nodes[p.String()] = n
 	switch {
 	case s.Refused != "":
 		n.why = s.Refused
@@ -99,16 +112,20 @@ func (m *memo) add(ctx context.Context, p Pin, s *Source) (*node, error) {
 		n.why = "its source was never fetched, and upstream lists no digest of it"
 		return n, nil
 	}
-	r := NewRecipe(m.v, *s)
+	r := NewRecipe(m.v, s)
 	digest, err := r.Digest()
 	if err != nil {
 		return nil, err
 	}
 	n.recipe, n.digest = &r, digest
-	return n, m.gather(ctx, n)
+	return n, nil
 }
 
+// gather finds the records of the node's recipe and, through their requirements, everything that their validity hangs on.
 func (m *memo) gather(ctx context.Context, n *node) error {
+	if n.recipe == nil {
+		return nil
+	}
 	keys, err := m.records(ctx, n.pin.Project)
 	if err != nil {
 		return err
@@ -142,7 +159,7 @@ func (m *memo) gather(ctx context.Context, n *node) error {
 			return err
 		}
 		for _, q := range r.Requirements {
-			need, err := m.add(ctx, q.pin(), nil)
+			need, err := m.add(ctx, q.pin())
 			if err != nil {
 				return err
 			}

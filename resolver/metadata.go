@@ -37,12 +37,16 @@ func (c *Catalog) Promised(ctx context.Context, v *view.View, a Answer) (Promise
 	switch {
 	case s.PreBuilt():
 		if body, err = wheelMetadata(blob, s.How.Filename); err != nil {
-			return Promised{}, err
+			return Promised{}, fs.ErrNotExist // as above
 		}
 	case recipe.Touched():
 		return Promised{}, fs.ErrNotExist
 	default:
 		if body, err = archive.SdistFile(blob.File, s.How.Filename, "PKG-INFO", archive.DefaultLimits); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			var broken *archive.Error
+			if errors.As(err, &broken) {
+				return Promised{}, fs.ErrNotExist // the job says so, with a log
+			}
 			return Promised{}, fmt.Errorf("reading %s: %w", s.How.Filename, err)
 		}
 		if m, err := dist.ParseMetadata(body); err != nil || !m.Static() || m.Name != s.Project || m.Version.Compare(s.Version) != 0 {
@@ -112,7 +116,7 @@ func metadataKey(r Recipe) (string, error) {
 // apart (PEP 658); fs.ErrNotExist where there is none or it can't be had.
 func (c *Catalog) upstreamMetadata(ctx context.Context, v *view.View, s Source) ([]byte, error) {
 	for _, index := range v.Indexes {
-		if index.Name != s.How.Index {
+		if index.Name != s.How.Index || v.IsPrivate(s.Project) {
 			continue
 		}
 		files, err := c.Upstream.Project(ctx, index.URL, s.Project)

@@ -91,8 +91,11 @@ func (n *Names) Set(ctx context.Context, next Name, who, why string) (before *vi
 			continue
 		}
 		// Promises of the view that this one replaces stay good: their clients are still waiting.
-		old, known := n.byDigest[v.Digest()]
-		n.byDigest[v.Digest()] = Name{Name: "@" + string(v.Digest()), View: v, OnDemand: next.OnDemand || known && old.OnDemand}
+		onDemand := next.OnDemand
+		for _, other := range n.names {
+			onDemand = onDemand || other.OnDemand && other.View.Digest() == v.Digest()
+		}
+		n.byDigest[v.Digest()] = Name{Name: "@" + string(v.Digest()), View: v, OnDemand: onDemand}
 	}
 	return before, nil
 }

@@ -83,6 +83,9 @@ func choose(v *view.View, p dist.Project, pinned []Source) (Source, bool) {
 		index, kind, tag int
 	}
 	var all []ranked
+	if v.IsPrivate(p) {
+		return Source{}, false // what an index once gave under that name is not ours
+	}
 	for _, s := range pinned {
 		r := ranked{Source: s, index: slices.IndexFunc(v.Indexes, func(i view.Index) bool { return i.Name == s.How.Index })}
 		switch {

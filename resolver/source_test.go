@@ -216,3 +216,98 @@ func TestDamagedPinIsAnError(t *testing.T) {
 		t.Fatalf("error %v, want one that names %s", err, key)
 	}
 }
+
+// TestRenamedIndex: the bytes of a requirement are the same under another index name; what was built with it stays a hit.
+func TestRenamedIndex(t *testing.T) {
+	w := newWorld(t)
+	v := w.view(decided{})
+	r := w.built(v, "foo==1.0", "1", w.built(v, "tool==1.0", "t"))
+	w.hit(w.view(decided{indexes: []view.Index{{Name: "renamed", URL: w.up.Base()}}}), "foo==1.0", r)
+}
+
+// TestDeclaredPreBuiltLater: a wheel that was taken since there was nothing else is the same wheel once it is declared.
+func TestDeclaredPreBuiltLater(t *testing.T) {
+	w := newWorld(t)
+	w.up.AddWheel(spec("tool", "1.0"))
+	takes := decided{wheelsOnly: view.PreBuilt}
+	tool := w.built(w.view(takes), "tool==1.0", "t")
+	r := w.built(w.view(takes), "foo==1.0", "1", tool)
+	takes.files = map[string]string{"settings/tool.yaml": "variants: {cpu: {pre_built: true}}\n"}
+	w.hit(w.view(takes), "foo==1.0", r)
+}
+
+// TestYankedOnThePageOfItsOwnRequirement: a project built with a newer version of itself keeps what the page says of both.
+func TestYankedOnThePageOfItsOwnRequirement(t *testing.T) {
+	w := newWorld(t)
+	v := w.view(decided{})
+	newer := w.built(v, "foo==2.0", "2")
+	w.built(v, "foo==1.0", "1", newer)
+	filename, _ := testindex.Sdist(spec("foo", "2.0"))
+	w.up.Edit(filename, func(f *testindex.File) { f.IsYanked = true })
+	w.fresh()
+	answers, err := w.catalog.Page(t.Context(), v, "foo")
+	w.ok(err)
+	if len(answers) != 2 || !answers[1].Source.Yanked || answers[0].Source.Yanked || answers[1].Record == nil {
+		t.Fatalf("answers %+v, want 2.0 as a yanked hit", answers)
+	}
+}
+
+// TestPrivateLater: what an index once gave under a name that is private now is not taken.
+func TestPrivateLater(t *testing.T) {
+	w := newWorld(t)
+	w.built(w.view(decided{}), "acme-core==1.0", "squatted")
+	w.up.Forget()
+	if _, err := w.catalog.Lookup(t.Context(), w.view(decided{private: []string{"acme-*"}}), "acme-core", w.version("1.0")); !errors.Is(err, resolver.ErrNoSuchVersion) {
+		t.Fatalf("a private name: %v, want that there is no source", err)
+	}
+	if n := len(w.up.Requests()); n != 0 {
+		t.Fatalf("upstream got %v", w.up.Requests())
+	}
+}
+
+// TestNames: a name's pointer is written when it changes, a damaged one is an error, and policy holds at once.
+func TestNames(t *testing.T) {
+	w := newWorld(t)
+	names := &resolver.Names{Store: w.store}
+	one, two := w.view(decided{}), w.view(decided{constraints: "x<1\n"})
+	set := func(v *view.View, onDemand bool) *view.View {
+		t.Helper()
+		before, err := names.Set(t.Context(), resolver.Name{Name: "default", View: v, OnDemand: onDemand}, "test", "test")
+		w.ok(err)
+		return before
+	}
+	builds := func(v *view.View) bool {
+		t.Helper()
+		n, err := names.Get(t.Context(), "@"+string(v.Digest()))
+		w.ok(err)
+		return n.OnDemand
+	}
+	if before := set(one, true); before != nil {
+		t.Errorf("a new name had %v before", before)
+	}
+	set(one, true)
+	if n := len(w.keys("names/")); n != 1 {
+		t.Errorf("%d pointers after setting the same twice", n)
+	}
+	if before := set(two, true); before == nil || before.Digest() != one.Digest() {
+		t.Errorf("before: %v", before)
+	}
+	if !builds(one) || !builds(two) {
+		t.Error("promises of the view before are not kept")
+	}
+	set(two, false)
+	if builds(two) {
+		t.Error("a name that never builds builds by digest")
+	}
+	names = &resolver.Names{Store: w.store}
+	if before := set(one, true); before == nil || before.Digest() != two.Digest() {
+		t.Errorf("after a restart: before is %v, want the newest", before)
+	}
+	if !builds(two) {
+		t.Error("a promise of the view before is not kept after a restart")
+	}
+	w.flip(w.path(w.keys("names/")[0]))
+	if _, err := names.Set(t.Context(), resolver.Name{Name: "default", View: two}, "test", "test"); err == nil {
+		t.Error("a damaged pointer was passed over")
+	}
+}

@@ -1,6 +1,7 @@
 package resolver_test
 
 import (
+	"errors"
 	"io/fs"
 	"net/http"
 	"os"
@@ -126,12 +127,11 @@ func (w *world) built(v *view.View, pin, bytes string, with ...resolver.Record) 
 	w.t.Helper()
 	name, ver, _ := strings.Cut(pin, "==")
 	spec := testindex.Spec{Name: name, Version: ver}
-	filename, _ := testindex.Sdist(spec)
-	if w.up.Count("/files/"+filename) == 0 {
+	ctx := w.t.Context()
+	if _, err := w.catalog.Lookup(ctx, v, w.project(name), w.version(ver)); errors.Is(err, resolver.ErrNoSuchVersion) {
 		w.up.Add(spec)
 		w.fresh()
 	}
-	ctx := w.t.Context()
 	a := w.lookup(v, pin)
 	blob, source, err := w.catalog.SourceFile(ctx, v, a.Source)
 	w.ok(err)

@@ -55,7 +55,9 @@ func (l *loader) load(ctx context.Context, why string) error {
 		if err != nil {
 			return fmt.Errorf("view %s: %w", name, err)
 		}
-		m.Environment = v.Environment
+		if m.Environment == nil { // a machine that is known is in use
+			m.Environment = v.Environment
+		}
 		if !slices.Contains(machines, m) {
 			machines = append(machines, m)
 		}
@@ -197,33 +199,45 @@ func (l *loader) machine(ctx context.Context, name string, c view.Config) (*buil
 	}
 	collector.Progress = nil
 	m := &builder.Machine{Set: set, Python: interp.Executable,
-		Stamp: func() (string, error) { return collector.Stamp(interp) },
-		Open:  func(ctx context.Context) (*sandbox.Sandbox, error) { return l.open(ctx, collector, set) }}
-	if _, _, err := m.Ready(ctx); err != nil && l.cmd.Workers > 0 {
+		Open: func(ctx context.Context) (*sandbox.Sandbox, builder.Watch, string, error) {
+			return l.open(ctx, collector, interp, set)
+		}}
+	if _, err := m.Ready(ctx); err != nil && l.cmd.Workers > 0 {
 		l.log.Error("nothing can be built in this view: hits are served, promises fail", "view", name, "err", err)
 	}
 	return m, interp, nil
 }
 
 // open walls in an environment that still is what it was said to be.
-func (l *loader) open(ctx context.Context, c environ.Collector, want environ.Set) (*sandbox.Sandbox, error) {
-	set, interp, err := c.Collect(ctx)
+func (l *loader) open(ctx context.Context, c environ.Collector, in environ.Interpreter, want environ.Set) (*sandbox.Sandbox, builder.Watch, string, error) {
+	watch, err := c.Watch(ctx, in)
 	if err != nil {
-		return nil, err
+		return nil, nil, "", err
+	}
+	stamp := watch.Stamp()
+	set, in, err := c.Collect(ctx)
+	if err != nil {
+		return nil, nil, "", err
 	}
 	if !sameSet(set, want) {
-		return nil, fmt.Errorf("the machine is not what it was when its environment was read (%s); send SIGHUP to the server to read it anew",
+		return nil, nil, "", fmt.Errorf("the machine is not what it was when its environment was read (%s); send SIGHUP to the server to read it anew",
 			strings.Join(environ.Diff(want, set), "; "))
 	}
-	root, err := c.Root(ctx, interp)
+	root, err := c.Root(ctx, in)
 	if err != nil {
-		return nil, err
+		return nil, nil, "", err
+	}
+	if watch.Stamp() != stamp {
+		return nil, nil, "", errors.New("the machine changes while its environment is read: wait until nothing is being installed, then ask again")
 	}
 	box, err := sandbox.New(root, l.catalog.Store.Scratch(), max(l.cmd.Workers, 1))
 	if err != nil {
-		return nil, err
+		return nil, nil, "", err
 	}
-	return box, errors.Join(box.SelfTest(ctx, interp.Executable), box.Precompile(ctx, interp.Executable))
+	if err := box.SelfTest(ctx, in.Executable); err != nil {
+		return nil, nil, "", err
+	}
+	return box, watch, stamp, box.Precompile(ctx, in.Executable)
 }
 
 func sameSet(a, b environ.Set) bool {

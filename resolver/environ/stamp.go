@@ -1,58 +1,87 @@
 package environ
 
 import (
-	"crypto/sha256"
+	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"syscall"
 )
 
-// stamped are the places that change whenever the system's packages, its alternatives or its libraries do.
-var stamped = []string{"/var/lib/dpkg/status", "/var/lib/rpm", "/usr/lib/sysimage/rpm", "/etc/alternatives", "/etc/ld.so.cache", "/usr/bin", "/usr/lib", "/usr/include"}
+// Watch knows every place where a change of the environment shows: each folder of /usr, whose packages are taken on trust, and each
+// folder and file of the trees whose content is hashed. A folder that is new shows in the one above.
+type Watch struct{ places []string }
 
-// Stamp is a sign of the environment that costs microseconds, where Collect costs a second: it is not the same after packages were
-// installed or removed, an alternative was changed, or a file came into or left the upper folders of /usr/local, of the interpreter's
-// prefix or of a declared tree. An edit in place deeper down does not show: only Collect sees all. Compare stamps of one process only.
-func (c Collector) Stamp(in Interpreter) (string, error) {
-	var paths []string
-	for _, p := range stamped {
-		paths = append(paths, c.host(p))
+// Watch looks for those places, which takes as long as naming the files does.
+func (c Collector) Watch(ctx context.Context, in Interpreter) (*Watch, error) {
+	w := &Watch{}
+	for _, p := range []string{"/var/lib/dpkg", "/var/lib/dpkg/status", "/var/lib/dpkg/updates", "/var/lib/rpm", "/usr/lib/sysimage/rpm"} {
+		w.places = append(w.places, c.host(p))
 	}
-	tops := []string{c.host("/usr/local")}
+	shown, err := c.etcShown()
+	if err != nil {
+		return nil, err
+	}
+	hashed := append([]string{"/usr/local"}, shown...)
 	if !in.isSystem() {
-		tops = append(tops, c.host(in.Prefix))
+		hashed = append(hashed, in.Prefix)
+	}
+	for i := range hashed {
+		hashed[i] = c.host(hashed[i])
 	}
 	for _, dir := range c.Paths {
-		tops = append(tops, c.host(dir))
+		hashed = append(hashed, c.host(dir))
 	}
-	paths = append(paths, c.host(in.Executable))
-	for _, top := range tops {
-		folders, err := filepath.Glob(filepath.Join(top, "*"))
+	for _, top := range append([]string{c.host("/usr")}, hashed...) {
+		err := filepath.WalkDir(top, func(path string, d fs.DirEntry, err error) error {
+			switch {
+			case ctx.Err() != nil:
+				return ctx.Err()
+			case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
+				return nil // what comes or goes here shows in the folder above
+			case err != nil:
+				return err
+			case d.IsDir() && slices.Contains([]string{"__pycache__", "site-packages", "dist-packages"}, d.Name()):
+				return fs.SkipDir // hidden from builds
+			case top == c.host("/usr") && (!d.IsDir() || path == c.host("/usr/local")):
+				if d.IsDir() {
+					return fs.SkipDir
+				}
+				return nil
+			}
+			w.places = append(w.places, path)
+			return nil
+		})
 		if err != nil {
-			return "", err
+			return nil, fmt.Errorf("environment: %w", err)
 		}
-		paths = append(append(paths, top), folders...)
 	}
-	slices.Sort(paths)
-	h := sha256.New()
-	for _, p := range paths {
-		info, err := os.Stat(p)
-		if errors.Is(err, fs.ErrNotExist) {
+	return w, nil
+}
+
+// Stamp is a sign of the state that all those places are in: another one after packages were installed or removed, after a file came,
+// went or was replaced, or one whose content is hashed was written. It costs tens of milliseconds, where Collect costs a second.
+// Compare stamps of one Watch only.
+func (w *Watch) Stamp() string {
+	h := fnv.New128a() // nobody gains by two equal stamps: who may write there has no need to
+	for _, p := range w.places {
+		var st syscall.Stat_t
+		if err := syscall.Lstat(p, &st); err != nil {
+			fmt.Fprintf(h, "%v\n", err)
 			continue
 		}
-		if err != nil {
-			return "", fmt.Errorf("environment: %w", err)
+		s := stampOf(&st)
+		var b [40]byte
+		for i, n := range []uint64{s.ino, uint64(s.size), uint64(s.mtime), uint64(s.ctime), uint64(st.Mode)} {
+			for j := range 8 {
+				b[8*i+j] = byte(n >> (8 * j))
+			}
 		}
-		fmt.Fprintf(h, "%q %d %d", p, info.ModTime().UnixNano(), info.Size())
-		if s, ok := info.Sys().(*syscall.Stat_t); ok {
-			fmt.Fprintf(h, " %d %d.%d", s.Ino, s.Ctim.Sec, s.Ctim.Nsec)
-		}
-		h.Write([]byte("\n"))
+		h.Write(b[:])
 	}
-	return hex.EncodeToString(h.Sum(nil)), nil
+	return hex.EncodeToString(h.Sum(nil))
 }

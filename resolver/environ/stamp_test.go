@@ -20,31 +20,53 @@ func TestStamp(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, name := range []string{"var/lib/dpkg/status", "etc/alternatives/cc", "usr/local/bin/x", "opt/py/bin/python3", "opt/tool/bin/t", "usr/bin/cc"} {
+	for _, name := range []string{"var/lib/dpkg/status", "etc/alternatives/cc", "usr/local/lib/x/y.so", "opt/py/bin/python3", "opt/tool/a/b/t", "usr/include/arch/z.h",
+		"opt/py/lib/python3/site-packages/p.py"} {
 		write(name, "1")
 	}
-	stamp := func() string {
-		t.Helper()
-		s, err := c.Stamp(in)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return s
+	w, err := c.Watch(t.Context(), in)
+	if err != nil {
+		t.Fatal(err)
 	}
-	before := stamp()
-	if stamp() != before {
+	before := w.Stamp()
+	if w.Stamp() != before {
 		t.Fatal("nothing changed, and the stamp did")
 	}
-	for _, name := range []string{"var/lib/dpkg/status", "etc/alternatives/c++", "usr/local/bin/y", "usr/local/new", "opt/py/bin/python3", "opt/tool/bin/u", "usr/include/yaml.h"} {
-		write(name, "22")
-		after := stamp()
+	for _, name := range []string{
+		"var/lib/dpkg/status", "var/lib/dpkg/updates/0001", "etc/alternatives/cc", "etc/alternatives/c++",
+		"usr/local/lib/x/y.so", "usr/local/new/folder/file", "opt/py/bin/python3", "opt/tool/a/b/t", "opt/tool/a/b/u", "usr/include/arch/new.h",
+	} {
+		write(name, "22") // in place where it was there
+		after := w.Stamp()
 		if after == before {
 			t.Errorf("%s changed, and the stamp did not", name)
 		}
 		before = after
 	}
-	write("home/somebody/file", "3")
-	if stamp() != before {
-		t.Error("a file that no build sees changed the stamp")
+	for _, name := range []string{"home/somebody/file", "opt/py/lib/python3/site-packages/q.py"} {
+		write(name, "3")
+		if w.Stamp() != before {
+			t.Errorf("%s, which no build sees, changed the stamp", name)
+		}
+	}
+}
+
+func BenchmarkStamp(b *testing.B) {
+	python, err := filepath.EvalSymlinks("/usr/bin/python3")
+	if err != nil {
+		b.Skip("this machine has no /usr/bin/python3: ", err)
+	}
+	c := Collector{Python: python}
+	in, err := c.Probe(b.Context())
+	if err != nil {
+		b.Fatal(err)
+	}
+	w, err := c.Watch(b.Context(), in)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportMetric(float64(len(w.places)), "places")
+	for b.Loop() {
+		w.Stamp()
 	}
 }
