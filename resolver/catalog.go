@@ -210,7 +210,7 @@ func (c *Catalog) Wheel(ctx context.Context, sha cas.Digest, name dist.WheelName
 	if err := c.Revoked(ctx, sha); err != nil {
 		return Record{}, err
 	}
-	for key, err := range c.Store.Keys(ctx, fmt.Sprintf("records/%s/%s/", name.Project, keyOf(name.Version))) {
+	for key, err := range c.Store.Keys(ctx, fmt.Sprintf("records/%s/%s/", name.Project, name.Version)) {
 		if err != nil {
 			return Record{}, fmt.Errorf("listing records: %w", err)
 		}
@@ -292,9 +292,6 @@ func (c *Catalog) FailedIn(ctx context.Context, v view.Digest, recipe RecipeDige
 		return f.View == v && f.Stage == stage && (f.Resolved || c.now().Sub(f.When) < failedForgotten)
 	})
 }
-
-// keyOf is a version as part of a store key, which has no "!".
-func keyOf(v version.Version) string { return strings.ReplaceAll(v.String(), "!", "@") }
 
 // discard closes and removes a temporary file.
 func discard(f *os.File) {

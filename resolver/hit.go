@@ -312,5 +312,5 @@ func (m *memo) records(ctx context.Context, p dist.Project) ([]string, error) {
 }
 
 func recordPrefix(p dist.Project, v version.Version, r RecipeDigest) string {
-	return fmt.Sprintf("records/%s/%s/%s/", p, keyOf(v), r.hex())
+	return fmt.Sprintf("records/%s/%s/%s/", p, v, r.hex())
 }

@@ -33,7 +33,7 @@ type pin struct {
 
 func pinKey(p dist.Project, v version.Version, how How) string {
 	h := sha256.Sum256([]byte(how.Kind + "\n" + how.Index + "\n" + how.Filename + "\n"))
-	return fmt.Sprintf("sources/%s/%s/%s.json", p, keyOf(v), hex.EncodeToString(h[:]))
+	return fmt.Sprintf("sources/%s/%s/%s.json", p, v, hex.EncodeToString(h[:]))
 }
 
 func (p pin) source() Source {
@@ -47,7 +47,7 @@ func (p pin) source() Source {
 func (c *Catalog) pins(ctx context.Context, p dist.Project, v *version.Version) (map[string][]Source, error) {
 	prefix := "sources/" + string(p) + "/"
 	if v != nil {
-		prefix += keyOf(*v) + "/"
+		prefix += v.String() + "/"
 	}
 	found := map[string][]Source{}
 	for key, err := range c.Store.Keys(ctx, prefix) {

@@ -18,19 +18,23 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/python-wheel-build/axle/builder"
+	"github.com/python-wheel-build/axle/builder/sandbox"
 	"github.com/python-wheel-build/axle/index"
 	"github.com/python-wheel-build/axle/resolver"
 	"github.com/python-wheel-build/axle/resolver/upstream"
 )
 
 type serveCmd struct {
-	Listen         string   `default:"127.0.0.1:8080" help:"Address to listen on. Anything but loopback needs --insecure-listen."`
-	Store          string   `required:"" help:"Folder, or s3://bucket/prefix?endpoint=URL&region=NAME with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY set."`
-	Config         string   `type:"existingfile" help:"axle.yaml with the views. Without it: one view 'default' on this machine's python3, built on demand."`
-	Workers        int      `default:"${workers}" help:"Builds at once. 0 serves and builds nothing."`
-	InsecureListen bool     `help:"Listen beyond loopback although nobody has to log in: whoever reaches the port can have code run in the sandbox."`
-	Host           []string `help:"Further host names by which clients may call this server."`
-	Tools          string   `env:"AXLE_TOOLS" help:"Folder with bin/uv and lib/pyproject_hooks. Without it: .tools beside the program or its folder."`
+	Listen         string        `default:"127.0.0.1:8080" help:"Address to listen on. Anything but loopback needs --insecure-listen."`
+	Store          string        `required:"" help:"Folder, or s3://bucket/prefix?endpoint=URL&region=NAME with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY set."`
+	Config         string        `type:"existingfile" help:"axle.yaml with the views. Without it: one view 'default' on this machine's python3, built on demand."`
+	Workers        int           `default:"${workers}" help:"Builds at once. 0 serves and builds nothing."`
+	LimitTime      time.Duration `default:"8h" help:"How long one step of a build may take."`
+	LimitMemory    int64         `default:"16" help:"Memory of one build, GiB."`
+	LimitDisk      int64         `default:"64" help:"Disk of one build, GiB."`
+	InsecureListen bool          `help:"Listen beyond loopback although nobody has to log in: whoever reaches the port can have code run in the sandbox."`
+	Host           []string      `help:"Further host names by which clients may call this server."`
+	Tools          string        `env:"AXLE_TOOLS" help:"Folder with bin/uv and lib/pyproject_hooks. Without it: .tools beside the program or its folder."`
 }
 
 // shutdownLimit is how long requests under way may take to end when the server is told to.
@@ -64,8 +68,9 @@ func (c serveCmd) Run(ctx context.Context, s *streams) error {
 	machines := &builder.Machines{}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	b := &builder.Builder{Catalog: catalog, Tools: tools, Machines: machines,
-		Queue: builder.NewLocal(catalog, machines, tools, "axle "+version(), max(c.Workers, 1))}
+	queue := builder.NewLocal(catalog, machines, tools, "axle "+version(), max(c.Workers, 1))
+	queue.Limits = sandbox.Limits{Wall: c.LimitTime, Memory: c.LimitMemory << 30, Disk: c.LimitDisk << 30}
+	b := &builder.Builder{Catalog: catalog, Tools: tools, Machines: machines, Queue: queue}
 	names := &resolver.Names{Store: store}
 	front := &index.Server{Catalog: catalog, Names: names, Builder: b, Registry: registry, Hosts: c.hosts(), Log: log}
 	b.Index = front.Private()
