@@ -75,7 +75,11 @@ func TestSecondInstallIsAHit(t *testing.T) {
 		if i > 0 && r.built() != 0 {
 			t.Errorf("%s: %d builds after the restart, want none", c.name, r.built())
 		}
-		r.kill()
+		if i == 0 {
+			r.stop()
+		} else {
+			r.kill()
+		}
 		r.start()
 	}
 	if out, stderr, err := r.run("verify", "--store", r.store); err != nil || out != "" {
