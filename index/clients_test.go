@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -118,8 +119,9 @@ func TestClientsWait(t *testing.T) {
 			if b, err := os.ReadFile(filepath.Join(target, "demo.py")); err != nil || !strings.Contains(string(b), "late") {
 				t.Errorf("%q, %v", b, err)
 			}
-			if w.builder.did("wheel demo==1.0") != 1 || len(w.builder.asked) < 4 {
-				t.Errorf("the chain was not walked: %d visits", len(w.builder.asked))
+			visits, err := strconv.Atoi(w.counter(`axle_lookups_total{result="miss"}`))
+			if n := w.builder.did("wheel demo==1.0"); n != 1 || err != nil || visits < 4 {
+				t.Errorf("the chain was not walked: built %d times, %d visits, %v", n, visits, err)
 			}
 		})
 	}

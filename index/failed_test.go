@@ -11,6 +11,7 @@ import (
 
 	"github.com/python-wheel-build/axle/internal/testindex"
 	"github.com/python-wheel-build/axle/resolver"
+	"github.com/python-wheel-build/axle/resolver/upstream"
 )
 
 func TestFailureLeadsToItsLog(t *testing.T) {
@@ -73,12 +74,12 @@ func TestFailureLeadsToItsLog(t *testing.T) {
 	}
 }
 
-// The one table: what each error is for a client who fetches a wheel.
+// The one table: what each error is for a client who fetches a wheel or its metadata.
 func TestProblems(t *testing.T) {
 	w := newWorld(t, nil)
 	var logged strings.Builder
 	w.Server.Log = slog.New(slog.NewTextHandler(&logged, nil))
-	w.add(testindex.Spec{Name: "demo", Version: "1.0"})
+	w.add(testindex.Spec{Name: "demo", Version: "1.0", MetadataVersion: "2.1"})
 	promise := w.listed("simple/demo/")[0].URL
 	failed := w.failure("helper", "2.0", "x\n")
 	short := &resolver.FailedError{Failure: resolver.Failure{Project: "demo", Version: parsedVersion(t, "1.0"), Title: "over the memory limit", Class: "infrastructure"}}
@@ -91,6 +92,9 @@ func TestProblems(t *testing.T) {
 		status   int
 		contains []string
 	}{
+		{&resolver.FailedError{}, 422, nil},
+		{fmt.Errorf("reading: %w", &resolver.FailedError{Failure: resolver.Failure{Project: "demo", Title: "archive demo-1.0.tar.gz: not a tar"}}), 422, []string{"not a tar"}},
+		{requirement(&upstream.DownError{URL: "http://up/simple/x/", Err: errors.New("500")}), 503, []string{"upstream is down", "http://up/simple/x/"}},
 		{short, 422, []string{"demo 1.0: over the memory limit"}},
 		{cycle, 422, []string{"demo==1.0 -> b==1 -> demo==1.0", "pre_built"}},
 		{requirement(cycle), 422, []string{"demo 1.0 needs", "demo==1.0 -> b==1"}},
@@ -104,8 +108,8 @@ func TestProblems(t *testing.T) {
 	} {
 		w.builder.fail("demo==1.0", c.err)
 		a := w.get(promise)
-		if a.status != c.status {
-			t.Errorf("%v: %d %s", c.err, a.status, a.body)
+		if m := w.get(promise + ".metadata"); a.status != c.status || m.status != c.status || m.header.Get("Location") != a.header.Get("Location") {
+			t.Errorf("%v: %d %s; metadata: %d %s", c.err, a.status, a.body, m.status, m.body)
 			continue
 		}
 		if c.status == 307 {

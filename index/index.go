@@ -19,8 +19,8 @@
 // client that hangs up cancels nothing; no byte of a file is sent before its hash was proven; every error is an RFC 9457 problem. All
 // links are relative, so a proxy may put any prefix in front.
 //
-// Nothing here keeps state about clients: a wait that outlives one request lives in the URL (see wait.go), so any number of frontends
-// may answer for each other.
+// Nothing here keeps state about clients but a count of the metadata that each has being found out (see bound.go): a wait that outlives
+// one request lives in the URL (see wait.go), so any number of frontends may answer for each other.
 package index
 
 import (
@@ -68,6 +68,7 @@ type Server struct {
 	public  http.Handler
 	private http.Handler
 	pages   renderings
+	asks    *asks
 	lookups *prometheus.CounterVec
 	told    *prometheus.CounterVec
 }
@@ -80,7 +81,8 @@ func (s *Server) Handler() http.Handler {
 
 // Private is for the resolver of the builder itself, on a listener that nobody else reaches: the same routes without the check of Host,
 // and a wait lasts as long as its request. The flight it asks for stands in the request's context (resolver.WithAsker); an error
-// answered to its question for metadata is noted there, since the resolver in between makes mere text of it.
+// answered to its question for a page or metadata is noted there, since the resolver in between makes mere text of it. A project that
+// nobody knows is no error: resolvers can do without. A flight's questions are never bounded.
 func (s *Server) Private() http.Handler {
 	s.once.Do(s.init)
 	return s.private
@@ -96,6 +98,7 @@ func (s *Server) init() {
 	if s.Hold == 0 {
 		s.Hold = defaultHold
 	}
+	s.asks = newAsks(s.Builder)
 	s.lookups = counter(s.Registry, "axle_lookups_total",
 		"Questions for one version: files, promises and their metadata. Each visit of a waiting client counts.", "result", "hit", "miss", "unknown")
 	s.told = counter(s.Registry, "axle_metadata_total",

@@ -112,6 +112,7 @@ func (s *site) page(w http.ResponseWriter, r *http.Request, param func(string) s
 	}
 	answers, err := s.Catalog.Page(r.Context(), name.View, p)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		note(r, err)
 		return err
 	}
 	list := simple.Page{Project: string(p), Files: files(name.View, answers, up(r), name.OnDemand && !cached)}

@@ -90,6 +90,9 @@ func (s *site) keep(ctx context.Context, r *http.Request, q question) (sender, e
 		}, nil
 	}
 	ask := resolver.Ask{View: v, Project: q.project, Version: q.version}
+	if asker := resolver.AskerOf(ctx); asker != nil {
+		ask.Retry = asker.Retry
+	}
 	if q.metadata {
 		return s.metadata(ctx, r, a, ask)
 	}
@@ -113,7 +116,7 @@ func (s *site) metadata(ctx context.Context, r *http.Request, a resolver.Answer,
 	var err error
 	if a.Record != nil {
 		body, err = s.metadataBytes(r, *a.Record)
-	} else if promised, err = s.Builder.Metadata(ctx, ask); err == nil {
+	} else if promised, err = s.promised(ctx, r, a, ask); err == nil {
 		body, err = s.Catalog.Store.Bytes(ctx, promised.Blob, maxMetadata)
 	}
 	if err != nil {
@@ -129,6 +132,22 @@ func (s *site) metadata(ctx context.Context, r *http.Request, a resolver.Answer,
 		_, _ = w.Write(body) // a client that is gone needs no answer
 		return nil
 	}, nil
+}
+
+// promised gives a promise's metadata. What is remembered is told at once; to find it out, clients from outside wait for a place.
+func (s *site) promised(ctx context.Context, r *http.Request, a resolver.Answer, ask resolver.Ask) (resolver.Promised, error) {
+	if resolver.AskerOf(ctx) != nil {
+		return s.Builder.Metadata(ctx, ask)
+	}
+	if a.Source.Refused == "" {
+		a.Source.Refused = "not remembered" // a source that is refused is not fetched: what is left are the memories
+	}
+	p, err := s.Catalog.Promised(ctx, ask.View, a)
+	var unknown *resolver.FailedError
+	if !errors.As(err, &unknown) {
+		return p, err
+	}
+	return s.asks.ask(ctx, clientOf(r), ask)
 }
 
 // kept compares a wheel's METADATA with what was promised before it was built: a client resolved with that, and must not go on with
@@ -170,8 +189,8 @@ func (s *site) goOn(w http.ResponseWriter, r *http.Request, q question, visit ho
 	if errors.Is(err, resolver.ErrPending) || held.Err() != nil && (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)) {
 		return s.wait(w, r, visit, start)
 	}
-	if asker := resolver.AskerOf(r.Context()); asker != nil && q.metadata {
-		asker.Note(err)
+	if q.metadata {
+		note(r, err)
 	}
 	// uv follows ten redirects and takes the next one for the answer, so at the last hop the failure is told here.
 	if f, ok := failureOf(err); ok && visit.n < lastHop && !s.private {
@@ -179,6 +198,13 @@ func (s *site) goOn(w http.ResponseWriter, r *http.Request, q question, visit ho
 		return nil
 	}
 	return err
+}
+
+// note tells the flight that a request is for, if it is for one, why it gets no answer. What a flight itself hung up on is no reason.
+func note(r *http.Request, err error) {
+	if asker := resolver.AskerOf(r.Context()); asker != nil && r.Context().Err() == nil {
+		asker.Note(err)
+	}
 }
 
 // wait tells a client to come again.

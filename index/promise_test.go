@@ -1,9 +1,11 @@
 package index
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync"
@@ -14,6 +16,7 @@ import (
 	"github.com/python-wheel-build/axle/internal/testindex"
 	"github.com/python-wheel-build/axle/internal/version"
 	"github.com/python-wheel-build/axle/resolver"
+	"github.com/python-wheel-build/axle/resolver/upstream"
 )
 
 // quick holds requests for a moment only, in tests where a build outlasts that.
@@ -225,6 +228,41 @@ func TestErrorsAreNotedForTheAsker(t *testing.T) {
 	w.builder.fail("demo==1.0", failed)
 	if a := w.get(promise + ".metadata"); a.status != 422 || !errors.Is(w.asker.Noted(), failed) {
 		t.Errorf("a failure with a log: %d %v, noted %v", a.status, a.header, w.asker.Noted())
+	}
+}
+
+// A page that can't be had is a reason, one that isn't there is none: resolvers look for what may not exist.
+func TestErrorsOfPagesAreNotedForTheAsker(t *testing.T) {
+	w := newWorld(t, nil)
+	if a := w.get(w.private + "simple/nothere/"); a.status != 404 || w.asker.Noted() != nil {
+		t.Errorf("a page that isn't there: %d, noted %v", a.status, w.asker.Noted())
+	}
+	w.up.Set(testindex.Faults{Delay: 300 * time.Millisecond})
+	ctx, cancel := context.WithTimeout(resolver.WithAsker(t.Context(), w.asker), 50*time.Millisecond)
+	defer cancel()
+	w.Server.Private().ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, "GET", "/simple/slow/", nil))
+	if w.asker.Noted() != nil {
+		t.Errorf("a page that nobody waited for: noted %v", w.asker.Noted())
+	}
+	w.up.Set(testindex.Faults{Status: 500})
+	var down *upstream.DownError
+	if a := w.get(w.private + "simple/demo/"); a.status != 503 || !errors.As(w.asker.Noted(), &down) {
+		t.Errorf("upstream is down: %d %s, noted %v", a.status, a.body, w.asker.Noted())
+	}
+}
+
+// The flight that a question is asked for says whether what is remembered as failed is tried again.
+func TestAskersRetry(t *testing.T) {
+	for _, retry := range []bool{false, true} {
+		w := newWorld(t, nil)
+		w.asker.Retry = retry
+		urls := w.jobs("demo", 2)
+		if a := w.get(strings.Replace(urls[0], w.url, w.private, 1)); a.status != 200 || w.builder.asked[0].Retry != retry {
+			t.Errorf("retry %v: %d, asked %+v", retry, a.status, w.builder.asked[0])
+		}
+		if a := w.get(urls[1] + "?retry=true"); a.status != 200 || w.builder.asked[1].Retry {
+			t.Errorf("from outside: %d, asked %+v", a.status, w.builder.asked[1])
+		}
 	}
 }
 
