@@ -227,7 +227,7 @@ func (b *Builder) Metadata(ctx context.Context, a resolver.Ask) (resolver.Promis
 			return resolver.Promised{}, err
 		}
 		if answer.Record != nil {
-			return resolver.Promised{How: "hit", Blob: answer.Record.Metadata}, nil
+			return resolver.Promised{How: "built", Blob: answer.Record.Metadata}, nil
 		}
 		p, err := b.Catalog.Promised(ctx, a.View, answer)
 		if !errors.Is(err, fs.ErrNotExist) {

@@ -134,17 +134,14 @@ func (s *site) metadata(ctx context.Context, r *http.Request, a resolver.Answer,
 	}, nil
 }
 
-// promised gives a promise's metadata. What is remembered is told at once; to find it out, clients from outside wait for a place.
+// promised gives a promise's metadata. What is remembered, or what the source itself says, is told at once; for a job clients from
+// outside wait for a place.
 func (s *site) promised(ctx context.Context, r *http.Request, a resolver.Answer, ask resolver.Ask) (resolver.Promised, error) {
 	if resolver.AskerOf(ctx) != nil {
 		return s.Builder.Metadata(ctx, ask)
 	}
-	if a.Source.Refused == "" {
-		a.Source.Refused = "not remembered" // a source that is refused is not fetched: what is left are the memories
-	}
 	p, err := s.Catalog.Promised(ctx, ask.View, a)
-	var unknown *resolver.FailedError
-	if !errors.As(err, &unknown) {
+	if !errors.Is(err, fs.ErrNotExist) {
 		return p, err
 	}
 	return s.asks.ask(ctx, clientOf(r), ask)

@@ -48,7 +48,7 @@ var commandOnly = []string{"os.Getenv", "os.LookupEnv", "os.Environ", "os.Expand
 	"fmt.Print", "fmt.Printf", "fmt.Println"}
 
 const (
-	maxPackage  = 1500 // lines that hold code, tests aside: what a package explains in comments is not held against it
+	maxPackage  = 1650 // lines that hold code, tests aside: what a package explains in comments is not held against it
 	maxFile     = 450  // lines in all
 	maxTestFile = 500
 )
@@ -276,7 +276,7 @@ func TestProblems(t *testing.T) {
 		"index/raw.go":           "package index\n\nconst text = `" + strings.Repeat("\n", maxFile-10) + "`\n",
 		"index/more.go":          "package index\n\nvar (\n" + strings.Repeat("\t_ = 0 // said\n", 440) + ")\n",
 		"index/still.go":         "package index\n\nvar (\n" + strings.Repeat("\t_ = 0\n", 440) + ")\n",
-		"index/last.go":          "package index\n\nvar (\n" + strings.Repeat("\t_ = 0\n\n", 200) + ")\n",
+		"index/last.go":          "package index\n\nvar (\n" + strings.Repeat("\t_ = 0\n", 400) + ")\n",
 		"index/testdata/skip.go": "no Go at all",
 		".tools/skip.go":         "no Go at all",
 	} {
@@ -297,8 +297,8 @@ func TestProblems(t *testing.T) {
 		"cas/a_other.go:7:12 uses os.Getenv",
 		"cas/a_test.go has 503 lines",
 		"resolver/long.go has 451 lines",
-		// raw.go 442, more.go and still.go 443 each, last.go 203
-		"package index has 1531 lines of code",
+		// raw.go 442, more.go and still.go 443 each, last.go 403
+		"package index has 1731 lines of code",
 	} {
 		i := slices.IndexFunc(got, func(s string) bool { return strings.HasPrefix(s, want) })
 		if i < 0 {
