@@ -86,11 +86,11 @@ func (r *rig) said(n int) string {
 	return r.out.all()[n:]
 }
 
-// restart ends the server as a power cut would and gives what the next one says of itself.
+// restart ends the server as an operator would and gives what the next one says of itself.
 func (r *rig) restart() string {
 	r.t.Helper()
+	r.stop()
 	n := len(r.out.all())
-	r.kill()
 	r.start()
 	return r.said(n)
 }

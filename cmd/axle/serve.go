@@ -53,7 +53,7 @@ func (c serveCmd) Run(ctx context.Context, s *streams) error {
 	if err != nil {
 		return err
 	}
-	store, err := openStore(ctx, c.Store)
+	store, err := openStore(ctx, c.Store, false)
 	if err != nil {
 		return err
 	}

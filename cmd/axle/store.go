@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -13,17 +15,24 @@ import (
 	"github.com/python-wheel-build/axle/cas/s3"
 )
 
+// formatFile is in every store from its first moment.
+const formatFile = "axle-store.json"
+
 // openStore opens a folder, or s3://bucket/prefix?endpoint=…&region=… with the secrets from the standard AWS variables. Scratch lies
-// inside the folder, so that files are linked and not copied; for S3 in the machine's temporary folder.
-func openStore(ctx context.Context, spec string) (*cas.Store, error) {
+// inside the folder, so that files are linked and not copied; for S3 in the machine's temporary folder. A store that is not there is
+// made, unless it must exist: then a mistyped name is an error and leaves nothing behind.
+func openStore(ctx context.Context, spec string, exists bool) (*cas.Store, error) {
 	if !strings.Contains(spec, "://") {
 		dir, err := filepath.Abs(spec)
 		if err != nil {
 			return nil, err
 		}
+		if _, err := os.Stat(filepath.Join(dir, formatFile)); exists && errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("store %s: there is none: no %s; name the folder that `axle serve --store` has", spec, formatFile)
+		}
 		b, err := disk.Open(dir)
 		if err != nil {
-			return nil, fmt.Errorf("store %s: %w", spec, err)
+			return nil, fmt.Errorf("store %s: %w; name a folder that this user can write to", spec, err)
 		}
 		s, err := cas.Open(ctx, b, filepath.Join(dir, "tmp"))
 		if err != nil {
@@ -44,6 +53,9 @@ func openStore(ctx context.Context, spec string) (*cas.Store, error) {
 	b, err := s3.Open(ctx, u, os.Getenv("AWS_ACCESS_KEY_ID"), os.Getenv("AWS_SECRET_ACCESS_KEY"), os.Getenv("AWS_SESSION_TOKEN"))
 	if err != nil {
 		return nil, fmt.Errorf("store %s: %w", spec, err)
+	}
+	if _, err := b.Stat(ctx, formatFile); exists && errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("store %s: there is none: no object %s; name the bucket and prefix that `axle serve --store` has", spec, formatFile)
 	}
 	s, err := cas.Open(ctx, b, filepath.Join(os.TempDir(), "axle-scratch"))
 	if err != nil {

@@ -104,6 +104,10 @@ func TestS3(t *testing.T) {
 		t.Errorf("verify: %v\n%s%s", err, out, stderr)
 	}
 
+	if out, stderr, err := r.run("verify", "--store", strings.Replace(r.store, "/main", "/misspelt", 1)); err == nil || !strings.Contains(stderr, "there is none") {
+		t.Errorf("verify of no store: %v\n%s%s", err, out, stderr)
+	}
+
 	// Somebody writes other bytes over a wheel: they are reported and never served, and the wheel is built again.
 	listed := r.only("demo")
 	sha := listed.Hashes["sha256"]
@@ -174,7 +178,12 @@ func TestStoreRefused(t *testing.T) {
 	r.write("file", "not a folder")
 	r.write("newer/axle-store.json", "{\"format\":\"2\"}\nchecked in another way\n")
 	r.write("torn/axle-store.json", "{\"form")
-	r.refused(r.serve("--store", "file"), "store file: ", "not a directory")
+	r.refused(r.serve("--store", "file"), "store file: ", "not a directory", "name a folder")
+	// A store is made by who fills it. Of a mistyped one verify must not say that all is well.
+	r.refused([]string{axle, "verify", "--store", "misspelt"}, "store misspelt: there is none", "axle serve --store")
+	if _, err := os.Stat(filepath.Join(r.dir, "misspelt")); err == nil {
+		t.Error("verify made a store")
+	}
 	for _, store := range []string{"newer", "torn"} {
 		text, err := os.ReadFile(filepath.Join(r.dir, store, "axle-store.json"))
 		r.ok(err)

@@ -13,7 +13,7 @@ type verifyCmd struct {
 
 // Run reads everything. Damage is printed on standard output, a line each, and makes the command fail.
 func (c verifyCmd) Run(ctx context.Context, s *streams) error {
-	store, err := openStore(ctx, c.Store)
+	store, err := openStore(ctx, c.Store, true)
 	if err != nil {
 		return err
 	}
