@@ -82,7 +82,7 @@ print(json.dumps({"Executable": os.path.realpath(sys._base_executable), "Stdlib"
 func (r *rig) said(n int) string {
 	r.t.Helper()
 	// Its output is read beside the test: what stood before the line that ended start may come after it.
-	r.eventually("the server tells of its configuration", func() bool { return strings.Contains(r.out.all()[n:], "configuration read") })
+	r.eventually("the server tells of its configuration", func() bool { return strings.Contains(r.out.all()[n:], "changes told") })
 	return r.out.all()[n:]
 }
 

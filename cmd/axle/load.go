@@ -63,40 +63,60 @@ func (l *loader) load(ctx context.Context, why string) error {
 		}
 		names = append(names, resolver.Name{Name: name, View: v, OnDemand: c.Build != view.Never})
 	}
-	if l.cmd.Workers > 0 {
-		l.machines.Set(machines)
-	}
-	l.known = machines
+	// Views of before may still be asked for until all names have moved on.
+	l.set(append(slices.Clone(l.known), machines...))
+	changes := make([]change, 0, len(names))
 	for _, n := range names {
-		if err := l.point(ctx, n, why); err != nil {
+		before, err := l.names.Set(ctx, n, "axle "+version(), why)
+		if err != nil {
 			return err
 		}
+		changes = append(changes, change{n.Name, before, n.View})
 	}
 	l.names.Keep(slices.Sorted(maps.Keys(configs)))
+	l.known = machines
+	l.set(machines)
 	l.log.Info("configuration read", "why", why, "views", len(names))
+	// Counting hits reads every record: nobody has to wait for it, and nothing hangs on it.
+	go func() {
+		for _, c := range changes {
+			if err := l.report(ctx, c); err != nil && ctx.Err() == nil {
+				l.log.Error("what changed can't be said", "view", c.name, "err", err)
+			}
+		}
+		l.log.Info("changes told", "why", why)
+	}()
 	return nil
 }
 
-// point makes a name point to its view, and says what that changed.
-func (l *loader) point(ctx context.Context, n resolver.Name, why string) error {
-	before, err := l.names.Set(ctx, n, "axle "+version(), why)
-	if err != nil {
-		return err
+func (l *loader) set(machines []*builder.Machine) {
+	if l.cmd.Workers > 0 {
+		l.machines.Set(machines)
 	}
-	log := l.log.With("view", n.Name, "digest", string(n.View.Digest()))
-	if before == nil {
+}
+
+// change is a name that was pointed to a view; before is nil for a new name.
+type change struct {
+	name          string
+	before, after *view.View
+}
+
+// report says what a change made of the hits, and why.
+func (l *loader) report(ctx context.Context, c change) error {
+	log := l.log.With("view", c.name, "digest", string(c.after.Digest()))
+	if c.before == nil {
 		log.Info("view published")
 		return nil
 	}
-	if before.Digest() == n.View.Digest() {
+	if c.before.Digest() == c.after.Digest() {
 		log.Info("view unchanged")
 		return nil
 	}
-	old, err := l.catalog.Holds(ctx, before)
+	old, err := l.catalog.Holds(ctx, c.before)
 	if err != nil {
 		return err
 	}
-	now, err := l.catalog.Holds(ctx, n.View)
+	now, err := l.catalog.Holds(ctx, c.after)
 	if err != nil {
 		return err
 	}
@@ -106,12 +126,12 @@ func (l *loader) point(ctx context.Context, n resolver.Name, why string) error {
 			lost++
 		}
 	}
-	log.Info("view changed", "before", string(before.Digest()), "hits_before", len(old), "hits_now", len(now), "became_misses", lost)
-	was, err := before.Components(ctx, l.catalog.Store)
+	log.Info("view changed", "before", string(c.before.Digest()), "hits_before", len(old), "hits_now", len(now), "became_misses", lost)
+	was, err := c.before.Components(ctx, l.catalog.Store)
 	if err != nil {
 		return err
 	}
-	is, err := n.View.Components(ctx, l.catalog.Store)
+	is, err := c.after.Components(ctx, l.catalog.Store)
 	if err != nil {
 		return err
 	}

@@ -161,9 +161,9 @@ func (r *rig) stop() {
 // hup has the configuration read anew.
 func (r *rig) hup() {
 	r.t.Helper()
-	before := strings.Count(r.out.all(), "configuration read")
+	before := strings.Count(r.out.all(), "changes told")
 	r.ok(r.cmd.Process.Signal(syscall.SIGHUP))
-	r.eventually("the configuration is read anew", func() bool { return strings.Count(r.out.all(), "configuration read") > before })
+	r.eventually("the configuration is read anew", func() bool { return strings.Count(r.out.all(), "changes told") > before })
 }
 
 func (r *rig) eventually(what string, done func() bool) {

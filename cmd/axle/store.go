@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/python-wheel-build/axle/cas"
 	"github.com/python-wheel-build/axle/cas/disk"
@@ -57,9 +58,29 @@ func openStore(ctx context.Context, spec string, exists bool) (*cas.Store, error
 	if _, err := b.Stat(ctx, formatFile); exists && errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("store %s: there is none: no object %s; name the bucket and prefix that `axle serve --store` has", spec, formatFile)
 	}
-	s, err := cas.Open(ctx, b, filepath.Join(os.TempDir(), "axle-scratch"))
+	scratch, err := s3Scratch()
+	if err != nil {
+		return nil, fmt.Errorf("store %s: %w", spec, err)
+	}
+	s, err := cas.Open(ctx, b, scratch)
 	if err != nil {
 		return nil, fmt.Errorf("store %s: %w", spec, err)
 	}
 	return s, nil
+}
+
+// s3Scratch is a folder of this user's own in the machine's temporary one: builds run below it, so nobody else may have made it.
+func s3Scratch() (string, error) {
+	dir := filepath.Join(os.TempDir(), fmt.Sprintf("axle-scratch-%d", os.Getuid()))
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return "", err
+	}
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return "", err
+	}
+	if st, ok := info.Sys().(*syscall.Stat_t); !ok || !info.IsDir() || int(st.Uid) != os.Getuid() || info.Mode().Perm() != 0o700 {
+		return "", fmt.Errorf("%s is not a folder of this user alone (%s): remove it, or set TMPDIR to another place", dir, info.Mode())
+	}
+	return dir, nil
 }
