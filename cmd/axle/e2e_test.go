@@ -104,7 +104,7 @@ func legacy(name string, requires ...string) testindex.Spec {
 
 // TestChainInOneSlot: five legacy projects in a row, each needing the one before already for its metadata.
 func TestChainInOneSlot(t *testing.T) {
-	r := newRig(t)
+	r := newRacingRig(t)
 	r.realSetuptools()
 	r.args = []string{"--workers", "1"}
 	r.up.Add(legacy("one"), legacy("two", "one"), legacy("three", "two"), legacy("four", "three"), legacy("five", "four"))
@@ -125,26 +125,32 @@ func (r *rig) realSetuptools() {
 
 // TestCycles: what needs each other to build is told so, at once, with the whole ring.
 func TestCycles(t *testing.T) {
-	for name, specs := range map[string][]testindex.Spec{
-		"through wheels": {{Name: "ping", Version: "1.0", BuildRequires: []string{"pong"}}, {Name: "pong", Version: "1.0", BuildRequires: []string{"ping"}}},
-		"through metadata": {{Name: "ping", Version: "1.0", BuildRequires: []string{"pong"}, MetadataVersion: "2.1"},
-			{Name: "pong", Version: "1.0", BuildRequires: []string{"ping"}, MetadataVersion: "2.1"}},
-		"of three": {{Name: "ping", Version: "1.0", BuildRequires: []string{"pong"}}, {Name: "pong", Version: "1.0", BuildRequires: []string{"pang"}},
-			{Name: "pang", Version: "1.0", BuildRequires: []string{"ping"}, MetadataVersion: "2.1"}},
-		"with itself": {{Name: "ping", Version: "1.0", BuildRequires: []string{"ping"}}},
+	r := newRacingRig(t)
+	for ring, specs := range map[string][]testindex.Spec{
+		"wheels":   {{Name: "ping-%s", BuildRequires: []string{"pong-%s"}}, {Name: "pong-%s", BuildRequires: []string{"ping-%s"}}},
+		"metadata": {{Name: "ping-%s", BuildRequires: []string{"pong-%s"}, MetadataVersion: "2.1"}, {Name: "pong-%s", BuildRequires: []string{"ping-%s"}, MetadataVersion: "2.1"}},
+		"three": {{Name: "ping-%s", BuildRequires: []string{"pong-%s"}}, {Name: "pong-%s", BuildRequires: []string{"pang-%s"}},
+			{Name: "pang-%s", BuildRequires: []string{"ping-%s"}, MetadataVersion: "2.1"}},
+		"itself": {{Name: "ping-%s", BuildRequires: []string{"ping-%s"}}},
 	} {
-		t.Run(name, func(t *testing.T) {
-			r := newRig(t)
-			r.up.Add(specs...)
+		var names []string
+		for _, s := range specs {
+			s.Version, s.Name, s.BuildRequires[0] = "1.0", fmt.Sprintf(s.Name, ring), fmt.Sprintf(s.BuildRequires[0], ring)
+			r.up.Add(s)
+			names = append(names, s.Name)
+		}
+		if r.cmd == nil {
 			r.start()
+		}
+		t.Run(ring, func(t *testing.T) {
 			began := time.Now()
-			_, stderr, err := r.run("build", "ping")
+			_, stderr, err := r.run("build", names[0])
 			if err == nil || !strings.Contains(stderr, "need each other") {
 				t.Fatalf("build: %v\n%s", err, stderr)
 			}
-			for _, s := range specs {
-				if !strings.Contains(stderr, s.Name+" 1.0") {
-					t.Errorf("the ring does not name %s:\n%s", s.Name, stderr)
+			for _, name := range names {
+				if !strings.Contains(stderr, name+" 1.0") {
+					t.Errorf("the ring does not name %s:\n%s", name, stderr)
 				}
 			}
 			if took := time.Since(began); took > 30*time.Second {
@@ -156,7 +162,7 @@ func TestCycles(t *testing.T) {
 
 // TestFiftyAtOnce: one build, fifty equal wheels, and who hangs up cancels nothing.
 func TestFiftyAtOnce(t *testing.T) {
-	r := newRig(t)
+	r := newRacingRig(t)
 	r.up.Add(testindex.Spec{Name: "demo", Version: "1.0", Marker: "d", BuildSleep: 3 * time.Second})
 	r.start()
 	url := r.only("demo").URL
@@ -194,7 +200,7 @@ func TestFiftyAtOnce(t *testing.T) {
 
 // TestEverybodyHangsUp: the build goes on.
 func TestEverybodyHangsUp(t *testing.T) {
-	r := newRig(t)
+	r := newRacingRig(t)
 	r.up.Add(testindex.Spec{Name: "demo", Version: "1.0", BuildSleep: 2 * time.Second})
 	r.start()
 	if resp, err := (&http.Client{Timeout: 500 * time.Millisecond}).Get(r.only("demo").URL); err == nil {
@@ -352,7 +358,7 @@ func TestFlippedBlob(t *testing.T) {
 
 // TestKilled: kill -9 at any time; what was acknowledged is there afterwards, and the rest is built when asked for again.
 func TestKilled(t *testing.T) {
-	r := newRig(t)
+	r := newRacingRig(t)
 	for i := range 8 {
 		r.up.Add(testindex.Spec{Name: fmt.Sprintf("p%d", i), Version: "1.0", Marker: "m", BuildSleep: time.Duration(i) * 40 * time.Millisecond})
 	}

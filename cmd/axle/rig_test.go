@@ -25,16 +25,19 @@ import (
 
 // The tests here run the real program, as a person would, with real pip and real uv.
 
-var axle string // the program under test
+// The program under test, and the same with the race detector, for tests in which much happens at once: it takes three times as long
+// to start.
+var axle, axleRace string
 
 func TestMain(m *testing.M) {
 	flag.Parse()
 	dir, err := os.MkdirTemp("", "axle-program-")
 	if err == nil {
-		axle = filepath.Join(dir, "axle")
-		var out []byte
-		if out, err = exec.Command("go", "build", "-race", "-o", axle, ".").CombinedOutput(); err != nil {
-			err = fmt.Errorf("%w: %s", err, out)
+		axle, axleRace = filepath.Join(dir, "axle"), filepath.Join(dir, "axle-race")
+		for _, args := range [][]string{{"build", "-o", axle, "."}, {"build", "-race", "-o", axleRace, "."}} {
+			if out, failed := exec.Command("go", args...).CombinedOutput(); failed != nil {
+				err = fmt.Errorf("%w: %s", failed, out)
+			}
 		}
 	}
 	if err != nil {
@@ -48,22 +51,23 @@ func TestMain(m *testing.M) {
 
 // rig is a server on its own store and upstream, its configuration, and the clients that talk to it.
 type rig struct {
-	t      *testing.T
-	dir    string
-	up     *testindex.Index
-	store  string // --store
-	args   []string
-	env    []string // of the server, beside the test's own
-	config string   // text of axle.yaml, %UP% is the upstream's URL; "" starts without --config
-	cmd    *exec.Cmd
-	base   string // "http://127.0.0.1:port"
-	out    *lines
-	exited chan struct{}
+	t       *testing.T
+	program string
+	dir     string
+	up      *testindex.Index
+	store   string // --store
+	args    []string
+	env     []string // of the server, beside the test's own
+	config  string   // text of axle.yaml, %UP% is the upstream's URL; "" starts without --config
+	cmd     *exec.Cmd
+	base    string // "http://127.0.0.1:port"
+	out     *lines
+	exited  chan struct{}
 }
 
 func newRig(t *testing.T) *rig {
 	dir := t.TempDir()
-	r := &rig{t: t, dir: dir, up: testindex.New(t), store: filepath.Join(dir, "store"), out: &lines{}}
+	r := &rig{t: t, program: axle, dir: dir, up: testindex.New(t), store: filepath.Join(dir, "store"), out: &lines{}}
 	r.config = "views:\n  default:\n    settings: overrides/\n    build: on-demand\n    upstream: {main: %UP%}\n"
 	r.write("overrides/settings.yaml", "")
 	r.args = []string{"--workers", "2"}
@@ -73,6 +77,14 @@ func newRig(t *testing.T) *rig {
 			t.Logf("the server said:\n%s", r.out.all())
 		}
 	})
+	return r
+}
+
+// newRacingRig is one whose server has the race detector: a race that it sees ends the server, and with it the test.
+func newRacingRig(t *testing.T) *rig {
+	r := newRig(t)
+	r.program = axleRace
+	r.env = append(r.env, "GORACE=halt_on_error=1")
 	return r
 }
 
@@ -104,7 +116,7 @@ func (r *rig) start() {
 		r.write("axle.yaml", strings.ReplaceAll(r.config, "%UP%", r.up.URL))
 		args = append(args, "--config", filepath.Join(r.dir, "axle.yaml"))
 	}
-	r.cmd = exec.Command(axle, args...)
+	r.cmd = exec.Command(r.program, args...)
 	r.cmd.Env = append(clientEnv(r.dir+"/server-home"), "XDG_CACHE_HOME="+cacheHome(r.t))
 	r.cmd.Env = append(r.cmd.Env, r.env...)
 	r.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -161,9 +173,10 @@ func (r *rig) stop() {
 // hup has the configuration read anew.
 func (r *rig) hup() {
 	r.t.Helper()
-	before := strings.Count(r.out.all(), "changes told")
+	const told = `msg="changes told" why=SIGHUP`
+	before := strings.Count(r.out.all(), told)
 	r.ok(r.cmd.Process.Signal(syscall.SIGHUP))
-	r.eventually("the configuration is read anew", func() bool { return strings.Count(r.out.all(), "changes told") > before })
+	r.eventually("the configuration is read anew", func() bool { return strings.Count(r.out.all(), told) > before })
 }
 
 func (r *rig) eventually(what string, done func() bool) {

@@ -40,7 +40,7 @@ func s3Rig(t *testing.T) (*rig, *minio.Client) {
 		t.Fatal(err)
 	}
 	u.Path = "/wheels/main"
-	r := newRig(t)
+	r := newRacingRig(t)
 	r.store = u.String()
 	return r, client
 }

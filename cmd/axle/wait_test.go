@@ -20,7 +20,7 @@ import (
 func TestLongBuild(t *testing.T) {
 	t.Parallel() // nearly two minutes of sleep
 	const long = 100 * time.Second
-	r := newRig(t)
+	r := newRacingRig(t)
 	r.up.Add(testindex.Spec{Name: "slow", Version: "1.0", Marker: "s", BuildSleep: long},
 		testindex.Spec{Name: "oracle", Version: "1.0", Marker: "o", MetadataVersion: "2.1", PrepareSleep: long, Requires: []string{"base"}}, spec("base", "1.0", "b"))
 	r.start() // two slots, one for each of the two: anything done a second time would have to wait until one of them is free
