@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/python-wheel-build/axle/builder/crates"
 	"github.com/python-wheel-build/axle/builder/pep517"
 	"github.com/python-wheel-build/axle/builder/sandbox"
 	"github.com/python-wheel-build/axle/cas"
@@ -102,6 +103,7 @@ type run struct {
 	recipe resolver.Recipe
 	digest resolver.RecipeDigest
 	used   []resolver.Requirement // every wheel of every environment so far
+	crates crates.Vendored
 }
 
 func (j *run) project() dist.Project    { return j.job.Source.Project }
@@ -338,6 +340,9 @@ func (j *run) hook(ctx context.Context, step pep517.Step, wheels []resolver.Requ
 			return pep517.Result{}, &resolver.FailedError{Failure: *old}
 		}
 	}
+	if err := j.vendor(ctx, wheels); err != nil {
+		return pep517.Result{}, err
+	}
 	var names []string
 	for _, w := range wheels {
 		r, err := j.Catalog.Requirement(ctx, w)
@@ -408,20 +413,25 @@ func (j *run) inSlot(ctx context.Context, do func(pep517.Env) error) error {
 		}
 		j.owner = slot
 	}
-	settings := j.job.View.Settings(j.project(), j.version())
+	variables := map[string]string{}
+	maps.Copy(variables, j.job.View.Settings(j.project(), j.version()).Env)
+	maps.Copy(variables, j.crates.Env)
 	began := time.Now()
-	err := do(pep517.Env{Sandbox: j.walls, Slot: slot, Work: j.work, Tools: j.Tools, Python: j.m.Python, Variables: settings.Env,
-		Limits: j.Limits, Log: j.log})
+	err := do(pep517.Env{Sandbox: j.walls, Slot: slot, Work: j.work, Tools: j.Tools, Python: j.m.Python, Variables: variables,
+		Binds: j.crates.Binds, Limits: j.Limits, Log: j.log})
 	if err != nil && ctx.Err() != nil {
 		return ctx.Err()
 	}
 	var limit *sandbox.LimitError
 	var backend *pep517.BackendError
 	var patch *pep517.PatchError
+	var known *failed
 	switch {
 	case err == nil:
 		j.step("took %s", time.Since(began).Round(10*time.Millisecond))
 		return nil
+	case errors.As(err, &known):
+		return err
 	case errors.As(err, &limit):
 		return machinesFault("%v", limit)
 	case errors.As(err, &backend):

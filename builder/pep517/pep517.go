@@ -55,6 +55,7 @@ type Env struct {
 	Tools     string            // host folder with bin/uv and lib/pyproject_hooks
 	Python    string            // the interpreter, absolute; the Root shows it at the same path
 	Variables map[string]string // the settings' environment variables: they win over all others
+	Binds     []sandbox.Bind    // shown to hooks besides
 	Limits    sandbox.Limits    // of each call
 	Log       io.Writer         // what uv and the backend print; nil drops it
 }
@@ -176,6 +177,7 @@ func (e Env) job(s Step) (job, []sandbox.Bind, error) {
 		{Source: filepath.Join(e.Tools, "bin/uv"), Target: "/axle/uv"},
 		{Source: filepath.Join(e.Tools, "lib/pyproject_hooks"), Target: "/axle/lib/pyproject_hooks"},
 	}
+	binds = append(binds, e.Binds...)
 	seen := map[string]bool{}
 	for _, w := range s.Wheels {
 		name := filepath.Base(w)

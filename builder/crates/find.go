@@ -1,0 +1,205 @@
+// Package crates gets what a build in Rust needs of the crate registry before the build, which has no network.
+//
+// A build takes Needed, then Find, then Step.Vendor, the one step of a build that has the network. No code of the source or of
+// a crate runs in it, and no cargo configuration of the source is read there. What it gives is shown to the hooks read-only at
+// fixed paths, since compiled extensions hold the paths of their crates' sources: see Vendored.
+package crates
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2"
+
+	"github.com/python-wheel-build/axle/internal/dist"
+)
+
+// Needed tells whether a build whose environment has this project may run cargo.
+func Needed(p dist.Project) bool { return p == "maturin" || p == "setuptools-rust" }
+
+const (
+	maxText    = 1 << 20 // bytes of a pyproject.toml or a cargo configuration
+	maxFolders = 20000   // looked at for a manifest
+)
+
+// Find gives the Cargo.toml files that a project's build starts from, slash-separated and below src; dir is the project's root there,
+// "" for src itself. They are those that pyproject.toml names for maturin or setuptools-rust, else the one beside it, else those
+// nearest to it in the tree; of several at one depth only those with a Cargo.lock, where some have one. None are given where the
+// source has no manifest, and where its own cargo configuration takes all crates from a folder of it.
+//
+// The source is a stranger's: links are followed inside of src at most. An error is the source's fault.
+func Find(src *os.Root, dir string) ([]string, error) {
+	dir = path.Clean(dir)
+	if shipped(src, dir) {
+		return nil, nil
+	}
+	named, err := declared(src, dir)
+	if err != nil {
+		return nil, err
+	}
+	var found []string
+	for _, name := range named {
+		if m := path.Join(dir, name); filepath.IsLocal(m) && isFile(src, m) && !slices.Contains(found, m) {
+			found = append(found, m)
+		}
+	}
+	if len(found) > 0 {
+		return found, nil
+	}
+	if beside := path.Join(dir, "Cargo.toml"); isFile(src, beside) {
+		return []string{beside}, nil
+	}
+	return nearest(src, dir)
+}
+
+// declared are the manifests that pyproject.toml names, as it does. What setup.py says can't be known without running it.
+func declared(src *os.Root, dir string) ([]string, error) {
+	text, err := read(src, path.Join(dir, "pyproject.toml"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	type target struct {
+		Path string `toml:"path"`
+	}
+	var doc struct {
+		Tool struct {
+			Maturin struct {
+				Manifest string `toml:"manifest-path"`
+			} `toml:"maturin"`
+			SetuptoolsRust struct {
+				Modules []target `toml:"ext-modules"`
+				Bins    []target `toml:"bins"`
+			} `toml:"setuptools-rust"`
+		} `toml:"tool"`
+	}
+	if err := toml.Unmarshal(bytes.TrimPrefix(text, []byte("\ufeff")), &doc); err != nil {
+		return nil, fmt.Errorf("pyproject.toml: %w", err)
+	}
+	var all []string
+	if m := doc.Tool.Maturin.Manifest; m != "" {
+		all = append(all, m)
+	}
+	for _, t := range append(doc.Tool.SetuptoolsRust.Modules, doc.Tool.SetuptoolsRust.Bins...) {
+		if t.Path != "" {
+			all = append(all, t.Path)
+		}
+	}
+	return all, nil
+}
+
+// nearest looks for manifests folder by folder, the upper ones first.
+func nearest(src *os.Root, dir string) ([]string, error) {
+	seen := 0
+	for level := []string{dir}; len(level) > 0; {
+		var found, locked, below []string
+		for _, folder := range level {
+			if seen++; seen > maxFolders {
+				return nil, fmt.Errorf("no Cargo.toml in the first %d folders of the source: name it in pyproject.toml (tool.maturin.manifest-path) by a patch", maxFolders)
+			}
+			entries, err := fs.ReadDir(src.FS(), folder)
+			if err != nil {
+				return nil, err
+			}
+			for _, e := range entries {
+				name := path.Join(folder, e.Name())
+				switch {
+				case e.Name() == "Cargo.toml" && e.Type().IsRegular():
+					found = append(found, name)
+					if isFile(src, path.Join(folder, "Cargo.lock")) {
+						locked = append(locked, name)
+					}
+				case e.IsDir() && !strings.HasPrefix(e.Name(), "."):
+					below = append(below, name)
+				}
+			}
+		}
+		if len(locked) > 0 {
+			return locked, nil
+		}
+		if len(found) > 0 {
+			return found, nil
+		}
+		level = below
+	}
+	return nil, nil
+}
+
+// shipped tells whether a cargo configuration of the source, as cargo would find it from the project's root upwards, replaces the
+// registry by a folder of the source.
+func shipped(src *os.Root, dir string) bool {
+	for ; ; dir = path.Dir(dir) {
+		for _, name := range []string{".cargo/config", ".cargo/config.toml"} {
+			if text, err := read(src, path.Join(dir, name)); err == nil && replaces(src, dir, text) {
+				return true
+			}
+		}
+		if dir == "." {
+			return false
+		}
+	}
+}
+
+// replaces reads one configuration. One that can't be understood replaces nothing, and cargo will say so.
+func replaces(src *os.Root, dir string, text []byte) bool {
+	var doc struct {
+		Source map[string]struct {
+			With      string `toml:"replace-with"`
+			Directory string `toml:"directory"`
+			Registry  string `toml:"local-registry"`
+		} `toml:"source"`
+	}
+	if toml.Unmarshal(text, &doc) != nil {
+		return false
+	}
+	name := "crates-io"
+	for range len(doc.Source) {
+		s := doc.Source[name]
+		if s.With == "" {
+			folder := s.Directory + s.Registry // one of them
+			if folder == "" || path.IsAbs(folder) {
+				return false
+			}
+			info, err := src.Stat(path.Join(dir, folder))
+			return err == nil && info.IsDir()
+		}
+		name = s.With
+	}
+	return false
+}
+
+func isFile(src *os.Root, name string) bool {
+	info, err := src.Stat(name)
+	return err == nil && info.Mode().IsRegular()
+}
+
+func read(root *os.Root, name string) ([]byte, error) { return readUpTo(root, name, maxText) }
+
+// readUpTo gives a regular file whose size is not trusted.
+func readUpTo(root *os.Root, name string, limit int64) ([]byte, error) {
+	if info, err := root.Stat(name); err != nil {
+		return nil, err
+	} else if !info.Mode().IsRegular() { // opening a pipe would wait for ever
+		return nil, fmt.Errorf("%s is not a regular file", name)
+	}
+	f, err := root.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err == nil && int64(len(b)) > limit {
+		err = fmt.Errorf("%s has more than %d bytes", name, limit)
+	}
+	return b, err
+}
