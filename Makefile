@@ -1,4 +1,4 @@
-.PHONY: run build test real fuzz lint tools clean
+.PHONY: run build test apt real fuzz lint tools clean
 GO ?= go
 TOOLS := $(CURDIR)/.tools
 export AXLE_TOOLS := $(TOOLS)
@@ -21,6 +21,10 @@ tools:
 # Everything that can be shown in minutes, with the race detector: real pip, real uv, a real S3 server, real builds.
 test: tools
 	$(GO) test -race -timeout 20m ./...
+
+# A system package installed and removed for real: what was built before is a miss, and a hit again. Needs root.
+apt: tools
+	AXLE_TEST_APT=1 $(GO) test -count=1 -timeout 10m -run 'TestAptInstall' -v ./cmd/axle
 
 # The same against the real upstream, whole: cold store, every client, everything from source.
 real: tools build

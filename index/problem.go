@@ -62,6 +62,7 @@ func (s *Server) problem(r *http.Request, err error) *Problem {
 		large       *http.MaxBytesError
 		damaged     *cas.DamagedError
 		down        *upstream.DownError
+		answer      *upstream.AnswerError
 		failed      *resolver.FailedError
 		cycle       *resolver.CycleError
 		requirement *resolver.RequirementError
@@ -77,6 +78,8 @@ func (s *Server) problem(r *http.Request, err error) *Problem {
 		return &Problem{Type: typeRevoked, Status: http.StatusGone, Title: "revoked", Detail: "these bytes were withdrawn; the project's page offers what may be used now"}
 	case errors.As(err, &down):
 		return &Problem{Type: typeDown, Status: http.StatusServiceUnavailable, Title: "an upstream index is down", Detail: printable(down.Error()), retryAfter: 5}
+	case errors.As(err, &answer):
+		return &Problem{Type: typeDown, Status: http.StatusBadGateway, Title: "an upstream index gives no usable answer", Detail: printable(answer.Error())}
 	case errors.As(err, &failed): // also as the reason of a requirement's
 		return s.failure(r, err, failed.Failure)
 	case errors.As(err, &cycle):

@@ -12,7 +12,6 @@ import (
 	"github.com/python-wheel-build/axle/cas"
 	"github.com/python-wheel-build/axle/internal/dist"
 	"github.com/python-wheel-build/axle/internal/version"
-	"github.com/python-wheel-build/axle/resolver/upstream"
 	"github.com/python-wheel-build/axle/resolver/view"
 )
 
@@ -84,8 +83,7 @@ func (m *memo) add(ctx context.Context, p Pin) (*node, error) {
 		return n, nil
 	}
 	s, err := m.c.source(ctx, m.v, p.Project, p.Version)
-	var down *upstream.DownError
-	if errors.Is(err, ErrNoSuchVersion) || errors.As(err, &down) {
+	if errors.Is(err, ErrNoSuchVersion) || unusable(err) {
 		n := &node{pin: p, why: err.Error()}
 		m.nodes[p.String()] = n
 		return n, nil

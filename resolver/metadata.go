@@ -27,6 +27,10 @@ func (c *Catalog) Promised(ctx context.Context, v *view.View, a Answer) (Promise
 		return Promised{}, &FailedError{Refusal(a)}
 	}
 	blob, s, err := c.SourceFile(ctx, v, a.Source)
+	if err != nil && ctx.Err() == nil && !unusable(err) {
+		// A file that can't be had, or is not what was listed: told as a build would tell it, and not remembered.
+		err = &FailedError{Failure{Project: a.Source.Project, Version: a.Source.Version, Stage: "source", Class: "infrastructure", Title: err.Error()}}
+	}
 	if err != nil {
 		return Promised{}, err
 	}

@@ -64,7 +64,8 @@ func (n *Names) Set(ctx context.Context, next Name, who, why string) (before *vi
 	}
 	if last.View != "" {
 		if before, err = view.Load(ctx, n.Store, last.View); err != nil {
-			return nil, fmt.Errorf("name %s: %w", next.Name, err)
+			return nil, fmt.Errorf("name %s points to view %s, which can't be read: %w; look below quarantine/ in the store and put it back, or remove the pointers below names/%[1]s/",
+				next.Name, last.View, err)
 		}
 	}
 	if last.View != next.View.Digest() || last.OnDemand != next.OnDemand {

@@ -171,18 +171,17 @@ func (c *Catalog) source(ctx context.Context, v *view.View, p dist.Project, ver 
 }
 
 // listed adds to found what the view's indexes list: new versions, and for those already there the file to fetch and whether it is
-// yanked. It gives the first index's trouble, nil when all answered.
+// yanked. It gives the first index's trouble, nil when all answered usefully.
 func (c *Catalog) listed(ctx context.Context, v *view.View, p dist.Project, found map[string]Source) (down error, err error) {
 	if v.IsPrivate(p) {
 		return nil, nil
 	}
 	for _, index := range v.Indexes {
 		files, err := c.Upstream.Project(ctx, index.URL, p)
-		var unreachable *upstream.DownError
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			continue
-		case errors.As(err, &unreachable):
+		case unusable(err):
 			// What a later index has must not stand in for what an earlier one may have: that is how names are squatted.
 			return err, nil
 		case err != nil:
@@ -212,6 +211,13 @@ func (c *Catalog) listed(ctx context.Context, v *view.View, p dist.Project, foun
 		}
 	}
 	return nil, nil
+}
+
+// unusable says that an index gave nothing to go by.
+func unusable(err error) bool {
+	var down *upstream.DownError
+	var answer *upstream.AnswerError
+	return errors.As(err, &down) || errors.As(err, &answer)
 }
 
 // file is one upstream file whose name was understood.

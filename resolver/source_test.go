@@ -86,6 +86,30 @@ func TestUpstreamDown(t *testing.T) {
 	}
 }
 
+// TestUpstreamOfNoUse: an index that answers with something that is no listing is as good as one that is down.
+func TestUpstreamOfNoUse(t *testing.T) {
+	for name, fault := range map[string]testindex.Faults{"403": {Status: 403}, "401": {User: "u", Password: "p"}, "500": {Status: 500}} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			v := w.view(decided{})
+			r := w.built(v, "foo==1.0", "1", w.built(v, "tool==1.0", "t"))
+			w.up.Set(fault)
+			w.fresh()
+			answers, err := w.catalog.Page(t.Context(), v, "foo")
+			w.ok(err)
+			if len(answers) != 1 || answers[0].Record == nil || answers[0].Record.Wheel != r.Wheel {
+				t.Fatalf("answers %+v, want the pinned version's hit alone", answers)
+			}
+			_, err = w.catalog.Page(t.Context(), v, "bar")
+			var answer *upstream.AnswerError
+			var down *upstream.DownError
+			if !errors.As(err, &answer) && !errors.As(err, &down) {
+				t.Fatalf("a project that only upstream knows: %v, want what is wrong with upstream", err)
+			}
+		})
+	}
+}
+
 func TestIndexOrder(t *testing.T) {
 	w := newWorld(t)
 	second := testindex.New(t)

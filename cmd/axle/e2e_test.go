@@ -370,6 +370,7 @@ func TestKilled(t *testing.T) {
 				t.Fatalf("round %d: %s was acknowledged with %s and is now %+v", round, p, sha, f)
 			}
 		}
+		had := len(acknowledged)
 		var mu sync.Mutex // guards acknowledged
 		var wg sync.WaitGroup
 		for i := range 8 {
@@ -385,12 +386,21 @@ func TestKilled(t *testing.T) {
 				}
 			}()
 		}
-		time.Sleep(time.Duration(300+400*round) * time.Millisecond)
+		// The first time at once, later only after something more was acknowledged, with the rest under way.
+		r.eventually("another build is acknowledged, or all are", func() bool {
+			mu.Lock()
+			defer mu.Unlock()
+			return round == 0 || len(acknowledged) > had || len(acknowledged) == 8
+		})
+		time.Sleep(time.Duration(200*round) * time.Millisecond)
 		r.kill()
 		wg.Wait()
 		if out, stderr, err := r.run("verify", "--store", r.store); err != nil {
 			t.Fatalf("round %d: verify: %v\n%s%s", round, err, out, stderr)
 		}
+	}
+	if len(acknowledged) == 0 {
+		t.Error("no build was acknowledged before a kill: nothing was shown")
 	}
 	r.start()
 	for i := range 8 {

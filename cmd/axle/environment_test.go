@@ -273,7 +273,7 @@ func TestAptInstall(t *testing.T) {
 		t.Fatalf("%s is installed already: remove it, or name another package in this test", aptPackage)
 	}
 	r := newRig(t)
-	r.up.Add(spec("demo", "1.0", "d"), spec("other", "1.0", "o"))
+	r.up.Add(spec("demo", "1.0", "d"), spec("other", "1.0", "o"), spec("late", "1.0", "l"))
 	r.start()
 	r.installs(clients(t)[1], r.home(), "demo", "other")
 	sha := r.only("demo").Hashes["sha256"]
@@ -287,7 +287,12 @@ func TestAptInstall(t *testing.T) {
 	}
 	t.Cleanup(remove)
 	installed = true
+	apt("update")
 	apt("install", "--no-install-recommends", aptPackage)
+	time.Sleep(11 * time.Second) // so old may a look at the machine be when a job begins
+	if _, stderr, err := r.run("build", "late"); err == nil || !strings.Contains(stderr, aptPackage) || !strings.Contains(stderr, "SIGHUP") {
+		t.Errorf("a build in an environment that is not the view's any more: %v\n%s", err, stderr)
+	}
 	said := r.restart()
 	t.Log(said)
 	r.demands("apt-get install", said, "hits_before=2 hits_now=0 became_misses=2", "system: "+aptPackage, " added")

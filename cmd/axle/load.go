@@ -42,7 +42,7 @@ func (l *loader) load(ctx context.Context, why string) error {
 	var names []resolver.Name
 	for _, name := range slices.Sorted(maps.Keys(configs)) {
 		c := configs[name]
-		m, interp, err := l.machine(ctx, name, c)
+		m, interp, err := l.machine(ctx, name, c, machines)
 		if err != nil {
 			return fmt.Errorf("view %s: %w", name, err)
 		}
@@ -178,7 +178,7 @@ func (l *loader) configs() (map[string]view.Config, error) {
 }
 
 // machine computes a view's build environment and makes sure that a build can be walled in there.
-func (l *loader) machine(ctx context.Context, name string, c view.Config) (*builder.Machine, environ.Interpreter, error) {
+func (l *loader) machine(ctx context.Context, name string, c view.Config, others []*builder.Machine) (*builder.Machine, environ.Interpreter, error) {
 	python := c.Python
 	if python == "" {
 		python = "python3"
@@ -212,7 +212,7 @@ func (l *loader) machine(ctx context.Context, name string, c view.Config) (*buil
 	if err != nil {
 		return nil, interp, err
 	}
-	for _, m := range l.known {
+	for _, m := range append(slices.Clone(l.known), others...) {
 		if m.Python == interp.Executable && sameSet(m.Set, set) {
 			return m, interp, nil
 		}
@@ -222,7 +222,10 @@ func (l *loader) machine(ctx context.Context, name string, c view.Config) (*buil
 		Open: func(ctx context.Context) (*sandbox.Sandbox, builder.Watch, string, error) {
 			return l.open(ctx, collector, interp, set)
 		}}
-	if _, err := m.Ready(ctx); err != nil && l.cmd.Workers > 0 {
+	if l.cmd.Workers == 0 || c.Build == view.Never {
+		return m, interp, nil
+	}
+	if _, err := m.Ready(ctx); err != nil && ctx.Err() == nil {
 		l.log.Error("nothing can be built in this view: hits are served, promises fail", "view", name, "err", err)
 	}
 	return m, interp, nil

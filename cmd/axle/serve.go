@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -46,7 +47,7 @@ func (c serveCmd) Run(ctx context.Context, s *streams) error {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
-	if err := c.checkListen(); err != nil {
+	if err := errors.Join(c.checkListen(), c.checkLimits()); err != nil {
 		return err
 	}
 	tools, err := c.findTools()
@@ -89,8 +90,11 @@ func (c serveCmd) Run(ctx context.Context, s *streams) error {
 	server := &http.Server{Handler: front.Handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
-	if _, err := fmt.Fprintf(s.out, "pip install --index-url http://%s/simple/ markupsafe\n", listener.Addr()); err != nil {
+	if _, err := fmt.Fprintf(s.out, "pip install --index-url http://%s/simple/ markupsafe\n", c.address(listener.Addr())); err != nil {
 		return err
+	}
+	if c.InsecureListen && len(c.Host) == 0 {
+		log.Warn("clients elsewhere are refused until the name that they call this server by is given with --host")
 	}
 	for {
 		select {
@@ -122,6 +126,27 @@ func (c serveCmd) checkListen() error {
 		return nil
 	}
 	return fmt.Errorf("--listen %s can be reached from other machines, and nobody has to log in; put a proxy with a login in front of a loopback address, or say --insecure-listen", c.Listen)
+}
+
+// address is one that clients on this machine may use.
+func (c serveCmd) address(listens net.Addr) string {
+	tcp, ok := listens.(*net.TCPAddr)
+	if !ok || !tcp.IP.IsUnspecified() {
+		return listens.String()
+	}
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(tcp.Port))
+}
+
+// checkLimits refuses numbers that mean nothing.
+func (c serveCmd) checkLimits() error {
+	const most = 1 << 30 // GiB: more overflows, and no machine has it
+	switch {
+	case c.Workers < 0:
+		return fmt.Errorf("--workers %d: want 0, which builds nothing, or more", c.Workers)
+	case c.LimitTime <= 0, c.LimitMemory <= 0, c.LimitMemory > most, c.LimitDisk <= 0, c.LimitDisk > most:
+		return fmt.Errorf("--limit-time %s, --limit-memory %d, --limit-disk %d: each must be more than nothing; leave a flag out for its default", c.LimitTime, c.LimitMemory, c.LimitDisk)
+	}
+	return nil
 }
 
 // hosts are the names under which a client may mean this server.

@@ -101,11 +101,7 @@ func (c Collector) Probe(ctx context.Context) (Interpreter, error) { return prob
 
 func (c Collector) collect(ctx context.Context, in Interpreter) (set Set, err error) {
 	h := openHashes(c.Cache)
-	defer func() {
-		if serr := h.save(err == nil); err == nil && serr != nil {
-			set, err = nil, serr
-		}
-	}()
+	defer func() { _ = h.save(err == nil) }() // a cache that can't be kept costs the next run time, and nothing else
 	set = Set{
 		"platform": {Value: in.platform},
 		"libc":     {Value: "glibc-" + in.Target.Glibc},

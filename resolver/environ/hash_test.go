@@ -116,8 +116,13 @@ func TestCacheOfFailedRun(t *testing.T) {
 	}
 	bad = c
 	bad.Cache = filepath.Join(c.root, "/etc/passwd/cache")
-	if _, err := bad.collect(context.Background(), in); err == nil || !strings.Contains(err.Error(), "cache of content hashes can't be written") {
-		t.Error(err)
+	// A cache that can't be written only costs time.
+	want, err := c.collect(context.Background(), in)
+	ok(t, err)
+	got, err := bad.collect(context.Background(), in)
+	ok(t, err)
+	if got["python"].Value != want["python"].Value || got["system"].Value != want["system"].Value {
+		t.Error("another environment without a cache")
 	}
 }
 

@@ -50,6 +50,13 @@ func (e *DownError) Error() string {
 
 func (e *DownError) Unwrap() error { return e.Err }
 
+// AnswerError says that an index did answer, with something that is no listing: it refuses us, or it is no index. Callers go on with
+// what they have pinned, as when it is down.
+type AnswerError struct{ Err error }
+
+func (e *AnswerError) Error() string { return "upstream's answer can't be used: " + e.Err.Error() }
+func (e *AnswerError) Unwrap() error { return e.Err }
+
 // Client asks indexes. The zero value is ready; its fields are not changed after the first call. It is safe for use by many at once.
 type Client struct {
 	// HTTP does the requests; nil is a client of http.DefaultTransport, which uses the proxies that the environment names. Its
@@ -103,7 +110,7 @@ type page struct {
 
 // Project lists the files of p at an index, in the index's order; index is the URL that ends in /simple/ or its like, with or without
 // the last slash. Entries that cannot be read are left out; a project that the index has put under quarantine (PEP 792) has no files.
-// An unknown project is fs.ErrNotExist, an index that cannot be reached a [*DownError]: also where an older listing is remembered,
+// An unknown project is fs.ErrNotExist, any other answer that is none an [*AnswerError], and an index that cannot be reached a [*DownError]: also where an older listing is remembered,
 // since an old listing must not pass for today's.
 //
 // Callers that ask the same at once share one request, which lives on (a minute at most) when its first caller goes. The slice is
@@ -173,6 +180,10 @@ func (c *Client) refresh(ctx context.Context, key string, u *url.URL) ([]File, e
 	case errors.Is(err, fs.ErrNotExist):
 		fresh = page{err: err}
 	default:
+		var down *DownError
+		if !errors.As(err, &down) && ctx.Err() == nil {
+			err = &AnswerError{err}
+		}
 		fresh, until = old, c.now().Add(holdOff)
 		fresh.err = err
 	}
