@@ -66,7 +66,7 @@ type Collector struct {
 	// Sign holds variables that are components but are not set in builds.
 	Sign map[string]string
 	// Paths maps a name to the absolute path of a folder that builds see, whole
-	// and read-only, at /opt/axle/<name>.
+	// but for share/doc and read-only, at /opt/axle/<name>.
 	Paths map[string]string
 	// Cache is a file that remembers content hashes, "" for none. A hash in it
 	// is used only while the file's inode, size, mtime and ctime are the same.
@@ -217,6 +217,9 @@ func (c Collector) check() error {
 // host is where a path of the machine is read.
 func (c Collector) host(path string) string { return c.root + path }
 
+// optFolder is where builds see declared trees.
+const optFolder = "/opt/axle"
+
 // declared is the tree of a path component, shown at /opt/axle/<name>.
 func (c Collector) declared(ctx context.Context, name string) (*tree, error) {
 	dir, err := filepath.EvalSymlinks(c.host(c.Paths[name]))
@@ -229,7 +232,7 @@ func (c Collector) declared(ctx context.Context, name string) (*tree, error) {
 	if err != nil {
 		return nil, fmt.Errorf("environment: path %s: %w: correct the declaration or install it", name, err)
 	}
-	return scan(ctx, dir, "/opt/axle/"+name, nil)
+	return scan(ctx, dir, optFolder+"/"+name, nil)
 }
 
 func component(lines []string) Component {

@@ -97,6 +97,21 @@ func TestOtherComponents(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, text)
 		}
 	}
+	// Documentation is in no build.
+	write(t, c.root, map[string]string{"/opt/rust-1.95/share/doc/a.html": "x"})
+	if d := Diff(set, collect(t, c, fakeInterp("/opt/py"))); d != nil {
+		t.Error(d)
+	}
+	root, err := c.Root(t.Context(), fakeInterp("/opt/py"))
+	ok(t, err)
+	if !slices.ContainsFunc(root.Mounts, func(m Mount) bool { return m.Kind == "tmpfs" && m.Target == "/opt/axle/rust/share" }) {
+		t.Error("a build sees what is in no component")
+	}
+	write(t, c.root, map[string]string{"/opt/rust-1.95/share/x/doc/a": "x"})
+	if d := Diff(set, collect(t, c, fakeInterp("/opt/py"))); d == nil {
+		t.Error("share/x/doc is no component")
+	}
+	ok(t, os.RemoveAll(filepath.Join(c.root, "/opt/rust-1.95/share")))
 	// The same tree at another place on the host is the same component.
 	ok(t, os.Rename(filepath.Join(c.root, "/opt/rust-1.95"), filepath.Join(c.root, "/opt/moved")))
 	c.Paths["rust"] = "/opt/moved"

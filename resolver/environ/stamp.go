@@ -33,8 +33,10 @@ func (c Collector) Watch(ctx context.Context, in Interpreter) (*Watch, error) {
 	for i := range hashed {
 		hashed[i] = c.host(hashed[i])
 	}
+	docs := map[string]bool{}
 	for _, dir := range c.Paths {
 		hashed = append(hashed, c.host(dir))
+		docs[filepath.Join(c.host(dir), "share/doc")] = true
 	}
 	for _, top := range append([]string{c.host("/usr")}, hashed...) {
 		err := filepath.WalkDir(top, func(path string, d fs.DirEntry, err error) error {
@@ -45,7 +47,7 @@ func (c Collector) Watch(ctx context.Context, in Interpreter) (*Watch, error) {
 				return nil // what comes or goes here shows in the folder above
 			case err != nil:
 				return err
-			case d.IsDir() && slices.Contains([]string{"__pycache__", "site-packages", "dist-packages"}, d.Name()):
+			case d.IsDir() && (docs[path] || slices.Contains([]string{"__pycache__", "site-packages", "dist-packages"}, d.Name())):
 				return fs.SkipDir // hidden from builds
 			case top == c.host("/usr") && (!d.IsDir() || path == c.host("/usr/local")):
 				if d.IsDir() {

@@ -47,7 +47,8 @@ func (n *node) isLink() bool { return n.mode&syscall.S_IFMT == syscall.S_IFLNK }
 func (n *node) isFile() bool { return n.mode&syscall.S_IFMT == syscall.S_IFREG }
 
 // mask says what of a folder is not shown because Python packages come and go.
-// A nil mask hides __pycache__ only.
+// A nil mask hides __pycache__ only, and a declared tree's share/doc: no build
+// reads it, and most of a Rust toolchain is that.
 type mask struct {
 	in    Interpreter
 	owned map[string]bool // paths inside that installed distributions name
@@ -198,7 +199,11 @@ func (m *mask) hidesFolder(n *node, at, parent string) (bool, error) {
 	if n.name == "__pycache__" {
 		return true, nil
 	}
-	if m == nil || m.vouched != nil {
+	if m == nil { // a declared tree
+		doc, err := path.Match(optFolder+"/*/share/doc", at)
+		return doc, err
+	}
+	if m.vouched != nil {
 		return false, nil
 	}
 	if isPackages(at, parent) {
