@@ -34,7 +34,7 @@ type loader struct {
 
 // load reads the configuration anew. Nothing changes unless all of it can be read.
 func (l *loader) load(ctx context.Context, why string) error {
-	configs, err := l.configs()
+	configs, err := l.configs(ctx)
 	if err != nil {
 		return err
 	}
@@ -158,10 +158,19 @@ func (l *loader) upstream(ctx context.Context, python string) ([]view.Index, err
 }
 
 // configs reads the configuration file, or gives the one view that is served without.
-func (l *loader) configs() (map[string]view.Config, error) {
+func (l *loader) configs(ctx context.Context) (map[string]view.Config, error) {
 	if l.cmd.Config == "" {
 		l.log.Info("no --config: one view 'default' on this machine's python3, built on demand; settings are the built-in ones, 'axle defaults DIR' writes them out")
-		return map[string]view.Config{"default": {SettingsFS: defaultSettings(), Settings: "built-in settings", Build: view.OnDemand, WheelsOnly: view.PreBuilt}}, nil
+		c := view.Config{SettingsFS: defaultSettings(), Settings: "built-in settings", Build: view.OnDemand, WheelsOnly: view.PreBuilt}
+		rust, err := rustToolchain(ctx)
+		switch {
+		case err != nil:
+			l.log.Warn("the Rust toolchain on PATH can't be used: projects in Rust won't build", "err", err)
+		case rust != "":
+			l.log.Info("a Rust toolchain was found: builds see it", "folder", rust)
+			c.Paths = map[string]string{"rust": rust}
+		}
+		return map[string]view.Config{"default": c}, nil
 	}
 	configs, err := view.ReadConfig(l.cmd.Config)
 	if err != nil {
