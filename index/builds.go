@@ -45,7 +45,7 @@ type BuildLine struct {
 	Skipped     string `json:"skipped,omitempty"` // why there is nothing to do
 	Problem     string `json:"problem,omitempty"` // in words
 	Status      int    `json:"status,omitempty"`  // of the problem, as a request for the wheel would have got it
-	Log         string `json:"log,omitempty"`     // absolute URL of a failed build's log
+	Log         string `json:"log,omitempty"`     // absolute URL of the build's log, failed or not; none of a wheel taken pre-built
 
 	*BuildSummary
 }
@@ -94,7 +94,7 @@ func parseBuild(body io.Reader) (BuildRequest, []dist.Requirement, error) {
 	for i, text := range b.Requirements {
 		req, err := dist.ParseRequirement(text)
 		if err != nil {
-			return bad("requirement %q: %v", text, err)
+			return bad("%v", err) // which names the requirement
 		}
 		if req.URL != "" {
 			return bad("requirement %q names a URL: sources come from the view's indexes only", text)
@@ -206,7 +206,7 @@ func (s *site) build(r *http.Request, name resolver.Name, want dist.Requirement,
 		p := s.problem(r, err)
 		line := BuildLine{Problem: p.Title, Status: p.Status, Log: p.Log}
 		if p.Log == "" { // with a log, the detail is its end
-			line.Problem += ": " + p.Detail
+			line.Problem = p.Error()
 		}
 		if !ask.Version.IsZero() {
 			line.Version = ask.Version.String()
@@ -233,5 +233,9 @@ func (s *site) build(r *http.Request, name resolver.Name, want dist.Requirement,
 	if err != nil {
 		return fail(err)
 	}
-	return BuildLine{Version: rec.Version.String(), Filename: rec.Listed(), SHA256: rec.Wheel.Encoded(), URL: absolute(r) + filePath(rec)}
+	line := BuildLine{Version: rec.Version.String(), Filename: rec.Listed(), SHA256: rec.Wheel.Encoded(), URL: absolute(r) + filePath(rec)}
+	if rec.Log != "" {
+		line.Log = absolute(r) + "api/v1/" + logPath("logs", resolver.Failure{Project: rec.Project, Version: rec.Version, Log: rec.Log})
+	}
+	return line
 }

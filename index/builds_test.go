@@ -90,8 +90,9 @@ func TestBuildsPick(t *testing.T) {
 func TestBuildsTell(t *testing.T) {
 	w := newWorld(t, quick)
 	w.add(testindex.Spec{Name: "demo", Version: "1.0"}, testindex.Spec{Name: "bad", Version: "1.0"})
-	failed := w.failure("bad", "1.0", "axle: no\n")
+	failed := w.failure("bad", "1.0", "axle: failed: no\n")
 	w.builder.fail("bad==1.0", failed)
+	w.builder.logs["demo==1.0"] = w.failure("demo", "1.0", "axle: built it\n").Failure.Log
 	event := resolver.Event{Time: time.Now(), Project: "demo", Version: parsedVersion(t, "1.0"), Kind: "log", Text: "gcc -c\x1b demo.c\n"}
 	w.builder.told = []resolver.Event{event, {Kind: "step", Text: "building", Project: "demo", Version: event.Version, Time: event.Time}}
 	release := w.builder.hold(t)
@@ -101,8 +102,8 @@ func TestBuildsTell(t *testing.T) {
 	}()
 	lines := w.order(`{"requirements": ["demo", "bad"], "retry": true}`)
 	got := results(lines)
-	if got["demo"].SHA256 == "" {
-		t.Errorf("%+v", got["demo"])
+	if l := got["demo"]; l.SHA256 == "" || !strings.HasSuffix(w.get(l.Log).body, "axle: built it\n") {
+		t.Errorf("%+v", l)
 	}
 	if l := got["bad"]; l.Problem != "bad 1.0: gcc: no such file" || l.Status != 422 || !strings.HasPrefix(l.Log, w.url+"api/v1/logs/bad/1.0/") || l.Version != "1.0" {
 		t.Errorf("%+v", l)
@@ -113,6 +114,23 @@ func TestBuildsTell(t *testing.T) {
 	}
 	if !w.builder.asked[0].Retry {
 		t.Error("retry was not passed on")
+	}
+}
+
+// What is told of an error names each thing once, and has no empty end.
+func TestBuildsTellOnce(t *testing.T) {
+	w := newWorld(t, nil)
+	w.add(testindex.Spec{Name: "demo", Version: "1.0"})
+	w.builder.fail("demo==1.0", &resolver.FailedError{Failure: resolver.Failure{Project: "demo", Version: parsedVersion(t, "1.0"), Title: "over the memory limit"}})
+	if l := results(w.order(`{"requirements": ["demo"]}`))["demo"]; l.Problem != "demo 1.0: over the memory limit" || l.Log != "" {
+		t.Errorf("%+v", l)
+	}
+	p := w.do("POST", w.url+"api/v1/builds", `{"requirements": ["???"]}`, "Content-Type", "application/json").problem(t)
+	if strings.Count(p.Detail, "requirement") != 1 {
+		t.Errorf("detail: %s", p.Detail)
+	}
+	if got := (&Problem{Title: "a"}).Error(); got != "a" {
+		t.Error(got)
 	}
 }
 

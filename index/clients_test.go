@@ -138,7 +138,7 @@ func TestClientsShowWhatFailed(t *testing.T) {
 					spec.MetadataVersion = "2.1"
 				}
 				w.add(spec)
-				failed := w.failure("demo", "1.0", "gcc -c \x1b[31mdemo.c\naxle: the compiler is sulking\n")
+				failed := w.failure("demo", "1.0", "gcc -c \x1b[31mdemo.c\naxle: failed: the compiler is sulking\n")
 				w.builder.fail("demo==1.0", failed)
 				start := time.Now()
 				out, err := c.install(t, w.url+"simple/", t.TempDir(), "demo")

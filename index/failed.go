@@ -2,6 +2,7 @@ package index
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -40,6 +41,7 @@ func (s *site) logOf(r *http.Request, param func(string) string) (io.ReadCloser,
 }
 
 // failed is where a client ends up whose wheel could not be built: 422, which no client retries, with what a person needs to go on.
+// The log of a build that did not fail is not found here.
 func (s *site) failed(w http.ResponseWriter, r *http.Request, param func(string) string) error {
 	log, f, err := s.logOf(r, param)
 	if err != nil {
@@ -49,11 +51,19 @@ func (s *site) failed(w http.ResponseWriter, r *http.Request, param func(string)
 	if f.Title, f.Tail, err = summary(log); err != nil {
 		return fmt.Errorf("reading log %s: %w", f.Log, err)
 	}
+	if f.Title == "" {
+		return &Problem{Type: typeNoSuchThing, Status: http.StatusNotFound, Title: "no such failure",
+			Detail: "by its log that build went well; the whole log: " + absolute(r) + "api/v1/" + logPath("logs", f)}
+	}
 	return &resolver.FailedError{Failure: f}
 }
 
-// titleMark starts the lines of a log that are the builder's own words, not the build's; the last one says how it ended.
-const titleMark = "axle: "
+// The builder's verdict ends every log. A build may print the like of it, so the last one counts. The good one has a line of its own; the
+// bad one may stand behind half a line of a build that was ended, and has a reason of several lines behind it.
+const (
+	failedMark = "axle: failed: "
+	builtMark  = "axle: built "
+)
 
 // What of a log fits into an error on a terminal.
 const (
@@ -61,7 +71,7 @@ const (
 	lineBytes = 200
 )
 
-// summary gives a log's verdict and its last lines, shortened.
+// summary gives why a log's build failed, "" where it did not, and the last lines, shortened.
 func summary(log io.Reader) (title, tail string, err error) {
 	title = "the build failed"
 	var last [tailLines]string
@@ -70,8 +80,10 @@ func summary(log io.Reader) (title, tail string, err error) {
 	for {
 		line, err := shortLine(in)
 		if line != "" {
-			if verdict, ok := strings.CutPrefix(line, titleMark); ok && strings.TrimSpace(verdict) != "" {
-				title = strings.TrimSpace(verdict)
+			if _, reason, ok := strings.Cut(line, failedMark); ok {
+				title = cmp.Or(strings.TrimSpace(reason), "the build failed")
+			} else if strings.HasPrefix(line, builtMark) {
+				title = ""
 			}
 			last[n%tailLines] = strings.TrimRight(line, "\r\n")
 			n++

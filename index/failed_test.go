@@ -21,7 +21,7 @@ func TestFailureLeadsToItsLog(t *testing.T) {
 	for i := range 100 {
 		fmt.Fprintf(&log, "line %d\n", i)
 	}
-	log.WriteString("axle: not the last word\n\x1b[31mred\x1b[0m \u202etxet\r\n" + strings.Repeat("x", 100_000) + "\naxle: gcc: no such file\n")
+	log.WriteString("axle: not the last word\n\x1b[31mred\x1b[0m \u202etxet\r\n" + strings.Repeat("x", 100_000) + "\naxle: failed: gcc: no such file\naxle: cc1plus, it means\n")
 	failed := w.failure("demo", "1.0+cpu", log.String())
 	w.builder.fail("demo==1.0+cpu", failed)
 	promise := w.listed("simple/demo/")[0].URL
@@ -38,7 +38,7 @@ func TestFailureLeadsToItsLog(t *testing.T) {
 	a := w.get(at.String(), "Host", "wheels.example:8080")
 	p := a.problem(t)
 	wantLog := "http://wheels.example:8080/api/v1/logs/demo/1.0+cpu/" + failed.Failure.Log.Encoded()
-	if p.Status != 422 || !strings.Contains(p.Title, "demo 1.0+cpu: gcc: no such file") || p.Log != wantLog || !strings.Contains(p.Detail, wantLog) ||
+	if p.Status != 422 || p.Title != "demo 1.0+cpu: gcc: no such file" || p.Log != wantLog || !strings.Contains(p.Detail, wantLog) ||
 		!strings.Contains(p.Detail, `\x1b[31mred\x1b[0m \u202etxet`) || strings.Contains(p.Detail, "line 5\n") || len(a.body) > 6000 || a.header.Get("Cache-Control") != "no-store" {
 		t.Errorf("%d bytes: %s", len(a.body), a.body)
 	}
@@ -50,6 +50,12 @@ func TestFailureLeadsToItsLog(t *testing.T) {
 	p = w.get(promise + "?hop=10&t=1").problem(t)
 	if p.Status != 422 || !strings.Contains(p.Title, "gcc: no such file") || !strings.Contains(p.Detail, `line \x1b[31mtwo`) || !strings.HasPrefix(p.Log, w.url+"api/v1/logs/demo/") {
 		t.Errorf("%+v", p)
+	}
+
+	// One that went well is no failure, whatever its build printed.
+	built := "demo/1.0+cpu/" + w.failure("demo", "1.0+cpu", "axle: failed: says the build\naxle: built demo-1.0-py3-none-any.whl (1 bytes, sha256:0)\n").Failure.Log.Encoded()
+	if a := w.get(w.url + "failed/" + built); a.status != 404 || !strings.Contains(a.problem(t).Detail, w.url+"api/v1/logs/"+built) {
+		t.Errorf("a build that went well: %d %s", a.status, a.body)
 	}
 
 	rec := func() resolver.Record {
@@ -139,7 +145,10 @@ func TestProblems(t *testing.T) {
 
 func TestSummary(t *testing.T) {
 	for in, want := range map[string][2]string{
-		"": {"the build failed", ""}, "a\nb": {"the build failed", "a\nb"}, "axle: one\r\naxle: \naxle: two\nx\n": {"two", "axle: one\naxle: \naxle: two\nx"},
+		"": {"the build failed", ""}, "a\nb": {"the build failed", "a\nb"},
+		"axle: built by me\nhalf a liaxle: failed: 8 h are over\n":  {"8 h are over", "axle: built by me\nhalf a liaxle: failed: 8 h are over"},
+		"axle: failed: one\r\naxle: \naxle: failed: two\naxle: x\n": {"two", "axle: failed: one\naxle: \naxle: failed: two\naxle: x"},
+		"axle: failed: \n": {"the build failed", "axle: failed: "}, "axle: failed: x\naxle: built y\n": {"", "axle: failed: x\naxle: built y"},
 		strings.Repeat("0123456789\n", 1000): {"the build failed", strings.TrimSuffix(strings.Repeat("0123456789\n", tailLines), "\n")},
 		strings.Repeat("y", 9000) + "\nz":    {"the build failed", strings.Repeat("y", lineBytes) + "\nz"},
 	} {

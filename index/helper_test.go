@@ -55,7 +55,7 @@ func newWorld(t *testing.T, change func(*Server)) *world {
 	t.Cleanup(func() { _ = store.Close() })
 	w := &world{T: t, up: testindex.New(t), dir: dir, asker: &resolver.Asker{ID: "flight"}}
 	catalog := &resolver.Catalog{Store: store, Upstream: &upstream.Client{}}
-	w.builder = &fakeBuilder{catalog: catalog, specs: map[string]testindex.Spec{}, errs: map[string]error{}, flights: map[string]*flight{}, count: map[string]int{}}
+	w.builder = &fakeBuilder{catalog: catalog, specs: map[string]testindex.Spec{}, errs: map[string]error{}, logs: map[string]cas.Digest{}, flights: map[string]*flight{}, count: map[string]int{}}
 	t.Cleanup(w.builder.running.Wait) // work outlives its askers, but not the store
 	w.Server = &Server{Catalog: catalog, Names: &resolver.Names{Store: store}, Builder: w.builder, Registry: prometheus.NewRegistry(), Hosts: []string{"Wheels.example", "localhost"}}
 	w.Catalog, w.Names = catalog, w.Server.Names
@@ -193,6 +193,7 @@ type fakeBuilder struct {
 	mu      sync.Mutex // guards what follows
 	specs   map[string]testindex.Spec
 	errs    map[string]error // instead of a wheel
+	logs    map[string]cas.Digest
 	gate    chan struct{}    // nil, or work is done once it is closed
 	told    []resolver.Event // to every asker that watches
 	flights map[string]*flight
@@ -306,7 +307,8 @@ func (b *fakeBuilder) wheel(ctx context.Context, a resolver.Ask, f *flight) erro
 		return err
 	}
 	f.record, err = b.catalog.Publish(ctx, recipe, resolver.Record{Project: a.Project, Version: a.Version, Recipe: digest, Requirements: []resolver.Requirement{}, Wheel: sum,
-		Bytes: strconv.Itoa(len(wheel)), Filename: filename, Metadata: meta, RequiresPython: spec.RequiresPython, Who: "fake", When: time.Now()})
+		Bytes: strconv.Itoa(len(wheel)), Filename: filename, Metadata: meta, RequiresPython: spec.RequiresPython,
+		Log: b.logs[string(a.Project)+"=="+a.Version.String()], Who: "fake", When: time.Now()})
 	return err
 }
 

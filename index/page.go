@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/python-wheel-build/axle/index/simple"
@@ -64,16 +65,18 @@ func negotiate(r *http.Request) (string, error) {
 	return contentType, nil
 }
 
-// root lists the projects that anything is stored of. It is no list of what can be had: on demand that is all of upstream.
+// root lists the projects that anything is stored of; where nothing is built, those of which the view has a hit. It is no list of
+// what can be had: on demand that is all of upstream.
 func (s *site) root(w http.ResponseWriter, r *http.Request, param func(string) string) error {
 	contentType, err := negotiate(r)
 	if err != nil {
 		return err
 	}
-	if _, err := s.view(r.Context(), param); err != nil {
+	name, err := s.view(r.Context(), param)
+	if err != nil {
 		return err
 	}
-	projects, err := s.Catalog.Projects(r.Context())
+	projects, err := s.projects(r.Context(), name, r.URL.Path == "/view/"+param("view")+"/cached/simple/")
 	if err != nil {
 		return err
 	}
@@ -86,6 +89,23 @@ func (s *site) root(w http.ResponseWriter, r *http.Request, param func(string) s
 	}
 	s.pages.get(says.key(), contentType, list).serve(w, r)
 	return nil
+}
+
+// projects are those with a hit in the view where nothing is built, else all of which anything is stored; sorted.
+func (s *site) projects(ctx context.Context, name resolver.Name, cached bool) ([]dist.Project, error) {
+	if name.OnDemand && !cached {
+		return s.Catalog.Projects(ctx)
+	}
+	hits, err := s.Catalog.Holds(ctx, name.View)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]dist.Project, 0, len(hits))
+	for _, rec := range hits {
+		all = append(all, rec.Project)
+	}
+	slices.Sort(all)
+	return slices.Compact(all), nil
 }
 
 // page lists what a view has of a project: hits, and where it builds on demand a promise for each other version.

@@ -2,6 +2,7 @@ package index
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -135,6 +136,40 @@ func TestPageTable(t *testing.T) {
 	}
 	if n := len(w.builder.asked); n != 1 {
 		t.Errorf("pages asked the builder %d times", n-1)
+	}
+}
+
+// Where nothing is built, a project is listed if it can be installed.
+func TestRootOfHits(t *testing.T) {
+	w := newWorld(t, nil)
+	w.add(testindex.Spec{Name: "done", Version: "1.0"}, testindex.Spec{Name: "done", Version: "2.0"}, testindex.Spec{Name: "begun", Version: "1.0"},
+		testindex.Spec{Name: "also-done", Version: "1.0"})
+	w.build("done", "2.0")
+	w.build("done", "1.0")
+	w.build("also-done", "1.0")
+	name, err := w.Names.Get(t.Context(), "default")
+	check(t, err)
+	a, err := w.Catalog.Lookup(t.Context(), name.View, "begun", parsedVersion(t, "1.0"))
+	check(t, err)
+	blob, _, err := w.Catalog.SourceFile(t.Context(), name.View, a.Source) // a source is stored of it, and no wheel
+	check(t, err)
+	check(t, blob.Close())
+	w.publish("frozen", false, "")
+	w.publish("cached", true, "") // a name like a path's word
+	for path, want := range map[string]string{
+		"view/default/cached/simple/": "[also-done done]", "view/@" + string(name.View.Digest()) + "/cached/simple/": "[also-done done]",
+		"view/frozen/simple/": "[also-done done]", "view/cached/cached/simple/": "[also-done done]",
+		"simple/": "[also-done begun done]", "view/default/simple/": "[also-done begun done]", "view/cached/simple/": "[also-done begun done]",
+	} {
+		var root struct{ Projects []struct{ Name string } }
+		check(t, json.Unmarshal([]byte(w.get(w.url+path, "Accept", simple.TypeJSON).body), &root))
+		got := make([]string, 0, len(root.Projects))
+		for _, p := range root.Projects {
+			got = append(got, p.Name)
+		}
+		if fmt.Sprint(got) != want {
+			t.Errorf("%s lists %s, want %s", path, got, want)
+		}
 	}
 }
 

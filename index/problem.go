@@ -35,7 +35,12 @@ type Problem struct {
 	retryAfter int // seconds; 0 none
 }
 
-func (p *Problem) Error() string { return p.Title + ": " + p.Detail }
+func (p *Problem) Error() string {
+	if p.Detail == "" {
+		return p.Title
+	}
+	return p.Title + ": " + p.Detail
+}
 
 // The types of problems that are about a build and not about the request.
 const (

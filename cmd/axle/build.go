@@ -5,8 +5,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"unicode"
 )
@@ -27,11 +31,12 @@ type line struct {
 	// of a result
 	Requirement string `json:"requirement"`
 	URL         string `json:"url"`
-	SHA256      string `json:"sha256"`
+	Skipped     string `json:"skipped"`
 	Problem     string `json:"problem"`
 	LogURL      string `json:"log"`
 	// of the summary
-	Failed int `json:"failed"`
+	Failed  int   `json:"failed"`
+	Dropped int64 `json:"dropped"`
 }
 
 // Run prints the URL of each wheel on standard output, and what happens on standard error.
@@ -54,45 +59,152 @@ func (c buildCmd) Run(ctx context.Context, s *streams) error {
 	if resp.StatusCode != http.StatusOK {
 		var problem struct{ Title, Detail string }
 		_ = json.NewDecoder(resp.Body).Decode(&problem) // a body that says nothing leaves the status
-		return fmt.Errorf("%s: %s: %s %s", url, resp.Status, problem.Title, problem.Detail)
+		said := slices.DeleteFunc([]string{url, resp.Status, problem.Title, problem.Detail}, func(s string) bool { return s == "" })
+		return errors.New(tame(strings.Join(said, ": ")))
 	}
-	finished := false
-	failed := 0
-	lines := bufio.NewScanner(resp.Body)
-	lines.Buffer(nil, 8<<20)
-	for lines.Scan() {
-		var l line
-		if err := json.Unmarshal(lines.Bytes(), &l); err != nil {
-			return fmt.Errorf("%s answered %q: %w", url, lines.Text(), err)
-		}
-		switch l.Kind {
-		case "log":
-			fmt.Fprint(s.err, tame(l.Text))
-		case "result":
-			if l.Problem != "" {
-				fmt.Fprintf(s.err, "axle: %s: %s\n", l.Requirement, l.Problem)
-				if l.LogURL != "" {
-					fmt.Fprintf(s.err, "axle: log: %s\n", l.LogURL)
-				}
-				continue
-			}
-			fmt.Fprintln(s.out, l.URL)
-		case "summary":
-			finished, failed = true, l.Failed
-		default:
-			fmt.Fprintf(s.err, "axle: %s %s: %s: %s\n", l.Project, l.Version, l.Kind, l.Text)
-		}
-	}
-	if err := lines.Err(); err != nil {
-		return fmt.Errorf("following the build: %w; it goes on in the server, run the same command again to follow it", err)
-	}
+	n := &narrator{out: s.out, err: s.err, parts: map[string]string{}, failed: map[string]string{}}
+	sum, err := n.follow(resp.Body)
+	n.end()
 	switch {
-	case !finished:
-		return fmt.Errorf("the server ended the answer early; run the same command again")
-	case failed > 0:
-		return fmt.Errorf("%d of %d failed", failed, len(c.Requirements))
+	case err != nil:
+		return fmt.Errorf("following the build at %s: %w; it goes on in the server, run the same command again to follow it", url, err)
+	case sum == nil:
+		return errors.New("the server ended the answer early; run the same command again")
+	}
+	if sum.Dropped > 0 {
+		n.say("%d pieces of log were left out, for this terminal was too slow to take them", sum.Dropped)
+		for _, log := range n.logs {
+			n.say("the whole log of %s", log)
+		}
+	}
+	if sum.Failed > 0 {
+		return fmt.Errorf("%d of %d failed", sum.Failed, len(c.Requirements))
 	}
 	return nil
+}
+
+// narrator tells people of many builds at once: everything as whole lines, each build's under its name.
+type narrator struct {
+	out, err io.Writer
+	at       string            // whose log was written last; "" after something else
+	parts    map[string]string // text that waits for the end of its line, by build
+	failed   map[string]string // why, where no result has said it yet, by build
+	logs     []string          // of the results: what was asked for, and the URL
+}
+
+// follow tells the whole stream and gives its summary, nil where there was none.
+func (n *narrator) follow(stream io.Reader) (*line, error) {
+	in := bufio.NewScanner(stream)
+	in.Buffer(nil, 8<<20)
+	for in.Scan() {
+		var l line
+		if err := json.Unmarshal(in.Bytes(), &l); err != nil {
+			return nil, fmt.Errorf("the server said %.200q: %w", in.Text(), err)
+		}
+		build := l.Project + " " + l.Version
+		switch l.Kind {
+		case "log":
+			n.log(build, l.Text)
+		case "failed": // told before as the log's last words or as a step, and again as the result's problem, with more
+			if n.parts[build] == failedMark+l.Text+"\n" {
+				delete(n.parts, build)
+			}
+			n.flush(build)
+			n.failed[build] = l.Text
+		case "built": // told before as the log's last words or as a step
+			n.flush(build)
+		case "result":
+			n.flush(build)
+			n.result(build, l)
+		case "summary":
+			return &l, nil
+		default:
+			n.flush(build)
+			if l.Kind == "step" && strings.HasPrefix(l.Text, "failed: ") {
+				continue // the event follows
+			}
+			n.say("%s: %s: %s", build, l.Kind, l.Text)
+		}
+	}
+	return nil, in.Err()
+}
+
+// failedMark begins the last piece of a failed build's log.
+const failedMark = "axle: failed: "
+
+// partKept is how long a line may be that is written in one piece.
+const partKept = 8 << 10
+
+// log takes a piece of a build's log, which may end in mid-line.
+func (n *narrator) log(build, text string) {
+	if strings.HasPrefix(text, failedMark) {
+		n.flush(build)
+		n.parts[build] = text // the next event says whether these are the builder's words
+		return
+	}
+	text = n.parts[build] + text
+	end := strings.LastIndexByte(text, '\n') + 1
+	if len(text)-end > partKept {
+		end = len(text)
+	}
+	n.parts[build] = text[end:]
+	n.write(build, text[:end])
+}
+
+// flush writes what waits of a build's log.
+func (n *narrator) flush(build string) {
+	n.write(build, n.parts[build])
+	delete(n.parts, build)
+}
+
+// write puts a build's text under its name, and ends its last line.
+func (n *narrator) write(build, text string) {
+	if text == "" {
+		return
+	}
+	if n.at != build {
+		n.say("%s:", build)
+		n.at = build
+	}
+	fmt.Fprintln(n.err, tame(strings.TrimSuffix(text, "\n")))
+}
+
+// say writes a line of our own.
+func (n *narrator) say(format string, args ...any) {
+	fmt.Fprintln(n.err, "axle: "+tame(fmt.Sprintf(format, args...)))
+	n.at = ""
+}
+
+func (n *narrator) result(build string, l line) {
+	if l.LogURL != "" {
+		n.logs = append(n.logs, l.Requirement+": "+l.LogURL)
+	}
+	switch {
+	case l.Skipped != "":
+		n.say("%s: nothing to do: %s", l.Requirement, l.Skipped)
+	case l.Problem != "":
+		maps.DeleteFunc(n.failed, func(build, _ string) bool { return strings.Contains(l.Problem, build+": ") })
+		said := l.Problem
+		if l.Version == "" || !strings.HasPrefix(said, build) { // else it is named there
+			said = l.Requirement + ": " + said
+		}
+		n.say("%s", said)
+		if l.LogURL != "" {
+			n.say("log: %s", l.LogURL)
+		}
+	default:
+		fmt.Fprintln(n.out, l.URL)
+	}
+}
+
+// end writes what is left when the stream ends.
+func (n *narrator) end() {
+	for _, build := range slices.Sorted(maps.Keys(n.parts)) {
+		n.flush(build)
+	}
+	for _, build := range slices.Sorted(maps.Keys(n.failed)) {
+		n.say("%s: %s", build, n.failed[build])
+	}
 }
 
 // tame spells control characters out, but for line ends and tabs: what a build prints must not steer the terminal.
