@@ -35,8 +35,13 @@ func (c Collector) Watch(ctx context.Context, in Interpreter) (*Watch, error) {
 	}
 	docs := map[string]bool{}
 	for _, dir := range c.Paths {
-		hashed = append(hashed, c.host(dir))
-		docs[filepath.Join(c.host(dir), "share/doc")] = true
+		dir = c.host(dir)
+		hashed = append(hashed, dir) // which may be a link
+		if real, err := filepath.EvalSymlinks(dir); err == nil && real != dir {
+			dir = real
+			hashed = append(hashed, dir)
+		}
+		docs[filepath.Join(dir, "share/doc")] = true
 	}
 	for _, top := range append([]string{c.host("/usr")}, hashed...) {
 		err := filepath.WalkDir(top, func(path string, d fs.DirEntry, err error) error {

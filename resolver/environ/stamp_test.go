@@ -1,6 +1,7 @@
 package environ
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -8,7 +9,7 @@ import (
 
 func TestStamp(t *testing.T) {
 	root := t.TempDir()
-	c := Collector{root: root, Paths: map[string]string{"tool": "/opt/tool"}}
+	c := Collector{root: root, Paths: map[string]string{"tool": "/opt/tool", "linked": "/opt/linked"}}
 	in := Interpreter{Executable: "/opt/py/bin/python3", Prefix: "/opt/py"}
 	write := func(name, text string) {
 		t.Helper()
@@ -20,10 +21,17 @@ func TestStamp(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, name := range []string{"var/lib/dpkg/status", "etc/alternatives/cc", "usr/local/lib/x/y.so", "opt/py/bin/python3", "opt/tool/a/b/t", "usr/include/arch/z.h",
+	for _, name := range []string{"var/lib/dpkg/status", "etc/alternatives/cc", "usr/local/lib/x/y.so", "opt/py/bin/python3", "opt/tool/a/b/t", "usr/include/arch/z.h", "opt/linked-1/a/t",
 		"opt/py/lib/python3/site-packages/p.py"} {
 		write(name, "1")
 	}
+	link := func(to string) {
+		t.Helper()
+		if err := errors.Join(os.RemoveAll(filepath.Join(root, "opt/linked")), os.Symlink(to, filepath.Join(root, "opt/linked"))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	link("linked-1")
 	w, err := c.Watch(t.Context(), in)
 	if err != nil {
 		t.Fatal(err)
@@ -35,12 +43,19 @@ func TestStamp(t *testing.T) {
 	for _, name := range []string{
 		"var/lib/dpkg/status", "var/lib/dpkg/updates/0001", "etc/alternatives/cc", "etc/alternatives/c++",
 		"usr/local/lib/x/y.so", "usr/local/new/folder/file", "opt/py/bin/python3", "opt/tool/a/b/t", "opt/tool/a/b/u", "usr/include/arch/new.h",
+		"opt/linked-1/a/t", "opt/linked-1/a/u",
 	} {
 		write(name, "22") // in place where it was there
 		after := w.Stamp()
 		if after == before {
 			t.Errorf("%s changed, and the stamp did not", name)
 		}
+		before = after
+	}
+	link("linked-2")
+	if after := w.Stamp(); after == before {
+		t.Error("a declared folder is a link to another one, and the stamp did not change")
+	} else {
 		before = after
 	}
 	for _, name := range []string{"home/somebody/file", "opt/py/lib/python3/site-packages/q.py"} {
