@@ -112,7 +112,7 @@ func (j *run) version() version.Version { return j.job.Source.Version }
 func (j *run) step(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	if j.log != nil {
-		fmt.Fprintf(j.log, "axle: %s\n", text) // which tells it
+		j.log.line("axle: " + text) // which tells it
 		return
 	}
 	j.tell(event(j.project(), j.job.Source, "step", text))

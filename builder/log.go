@@ -55,6 +55,17 @@ func (l *jobLog) Write(b []byte) (int, error) {
 	return l.z.Write(b)
 }
 
+// line writes a line of the builder's own, after whatever half line a build left.
+func (l *jobLog) line(text string) {
+	l.mu.Lock()
+	half := len(l.last) > 0 && l.last[len(l.last)-1] != '\n'
+	l.mu.Unlock()
+	if half {
+		text = "\n" + text
+	}
+	_, _ = l.Write([]byte(text + "\n")) // a log that can't be written is no reason to stop; storing it says so
+}
+
 // tail is the end of the log, whole lines.
 func (l *jobLog) tail() string {
 	l.mu.Lock()

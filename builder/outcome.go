@@ -72,6 +72,10 @@ func (j *run) publish(ctx context.Context, path string) (Outcome, error) {
 	if err != nil {
 		return Outcome{}, fmt.Errorf("storing %s: %w", filename, err)
 	}
+	// Before the log says that all is well.
+	if err := j.revoked(ctx, wheel); err != nil {
+		return Outcome{}, err
+	}
 	j.step("built %s (%d bytes, %s)", filename, size, wheel)
 	log, err := j.log.store(ctx)
 	if err != nil {
@@ -92,9 +96,6 @@ func (j *run) take(ctx context.Context, blob *cas.Blob) (Outcome, error) {
 }
 
 func (j *run) record(ctx context.Context, in inspected, wheel cas.Digest, size int64, filename string, log cas.Digest) (Outcome, error) {
-	if err := j.revoked(ctx, wheel); err != nil {
-		return Outcome{}, err
-	}
 	metadata, err := j.Catalog.Store.AddBytes(ctx, in.metadata)
 	if err != nil {
 		return Outcome{}, err

@@ -53,7 +53,7 @@ func whyNot(name resolver.Name, want dist.Requirement, s resolver.Source, python
 	case v.IsPrerelease() && !prereleases:
 		return "it is a prerelease, and the requirement names none"
 	case s.Yanked:
-		return "it was yanked upstream: " + s.YankedReason
+		return strings.TrimSuffix("it was yanked upstream: "+s.YankedReason, ": ")
 	case !name.View.Admits(s.Project, v):
 		return "the view's constraints exclude it"
 	case s.RequiresPython != "":

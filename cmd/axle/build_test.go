@@ -141,3 +141,32 @@ func TestBrokenPromise(t *testing.T) {
 		}
 	}
 }
+
+// TestRevoked: withdrawn bytes are not served, not built with and not accepted again, however often somebody asks.
+func TestRevoked(t *testing.T) {
+	r := newRig(t)
+	r.up.Add(spec("tool", "1.0", "t"), testindex.Spec{Name: "demo", Version: "1.0", BuildRequires: []string{"tool"}})
+	r.start()
+	r.installs(clients(t)[2], r.home(), "demo")
+	url := r.only("tool").URL
+	store, err := openStore(t.Context(), r.store, false)
+	r.ok(err)
+	defer store.Close()
+	r.ok(store.Create(t.Context(), "revocations/"+r.only("tool").Hashes["sha256"]+".json", map[string]string{"reason": "test"}))
+	if got := r.get(url, nil).status; got != http.StatusGone {
+		t.Errorf("the revoked wheel: %d, want 410", got)
+	}
+	if r.only("tool").hit() || r.only("demo").hit() {
+		t.Error("what is revoked, or was built with it, is still a hit")
+	}
+	records := func() int { return len(glob(t, r.store, "records/*/*/*/*/*.json")) }
+	before := records()
+	for range 3 {
+		if _, stderr, err := r.run("build", "--retry", "demo"); err == nil || !strings.Contains(stderr, "revoked") {
+			t.Errorf("build: %v\n%s", err, stderr)
+		}
+	}
+	if got := records(); got != before {
+		t.Errorf("%d records, want the %d from before", got, before)
+	}
+}

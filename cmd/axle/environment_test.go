@@ -2,6 +2,8 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -261,13 +263,22 @@ func TestAptInstall(t *testing.T) {
 	if os.Getenv("AXLE_TEST_APT") != "1" {
 		t.Skipf("set AXLE_TEST_APT=1 to have %s installed on this machine with apt-get, and removed again", aptPackage)
 	}
-	apt := func(args ...string) {
-		t.Helper()
+	try := func(args ...string) error {
 		cmd := exec.Command("timeout", append([]string{"300", "apt-get", "-qy", "-o", "DPkg::Lock::Timeout=120"}, args...)...)
 		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
 		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("apt-get %q: %v\n%s", args, err, out)
+			return fmt.Errorf("apt-get %q: %w\n%s", args, err, out)
 		}
+		return nil
+	}
+	apt := func(args ...string) {
+		t.Helper()
+		if err := try(args...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(try("update"), try("install", "--download-only", "--no-install-recommends", aptPackage)); err != nil {
+		t.Skip("no package can be had from the system's repositories here: ", err)
 	}
 	if err := exec.Command("dpkg-query", "--status", aptPackage).Run(); err == nil {
 		t.Fatalf("%s is installed already: remove it, or name another package in this test", aptPackage)
@@ -287,7 +298,6 @@ func TestAptInstall(t *testing.T) {
 	}
 	t.Cleanup(remove)
 	installed = true
-	apt("update")
 	apt("install", "--no-install-recommends", aptPackage)
 	time.Sleep(11 * time.Second) // so old may a look at the machine be when a job begins
 	if _, stderr, err := r.run("build", "late"); err == nil || !strings.Contains(stderr, aptPackage) || !strings.Contains(stderr, "SIGHUP") {
