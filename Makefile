@@ -37,8 +37,7 @@ lint:
 	deploy/vulncheck.sh
 
 fuzz:
-	@for f in $$(grep -rlE '^func Fuzz' --include='*_test.go' .); do for t in $$(grep -oE '^func Fuzz[A-Za-z0-9_]*' $$f | cut -d' ' -f2); do \
-		echo "$$f $$t"; $(GO) test -run '^$$' -fuzz "^$$t\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./$$(dirname $$f) || exit 1; done; done
+	deploy/fuzz.sh $(FUZZTIME)
 
 clean:
 	rm -rf bin .run .tools
