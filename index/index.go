@@ -34,6 +34,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/python-wheel-build/axle/index/hops"
 	"github.com/python-wheel-build/axle/resolver"
 )
 
@@ -96,7 +97,7 @@ func (s *Server) init() {
 		s.Log = slog.New(slog.DiscardHandler)
 	}
 	if s.Hold == 0 {
-		s.Hold = defaultHold
+		s.Hold = hops.DefaultHold
 	}
 	s.asks = newAsks(s.Builder)
 	s.lookups = counter(s.Registry, "axle_lookups_total",

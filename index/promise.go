@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/python-wheel-build/axle/cas"
+	"github.com/python-wheel-build/axle/index/hops"
 	"github.com/python-wheel-build/axle/internal/dist"
 	"github.com/python-wheel-build/axle/internal/version"
 	"github.com/python-wheel-build/axle/resolver"
@@ -29,9 +30,9 @@ func (s *site) promise(w http.ResponseWriter, r *http.Request, param func(string
 	if err != nil {
 		return err
 	}
-	visit, err := parseHop(r.URL.Query())
+	visit, err := hops.Parse(r.URL.Query())
 	if err != nil {
-		return err
+		return &Problem{Status: http.StatusBadRequest, Title: "bad query", Detail: printable(err.Error())}
 	}
 	ctx := r.Context()
 	if !s.private {
@@ -179,7 +180,7 @@ func (s *site) kept(ctx context.Context, a resolver.Answer, ask resolver.Ask, re
 }
 
 // goOn ends a visit that may have had no result: it tells the error, or how to go on waiting.
-func (s *site) goOn(w http.ResponseWriter, r *http.Request, q question, visit hop, start time.Time, held context.Context, err error) error {
+func (s *site) goOn(w http.ResponseWriter, r *http.Request, q question, visit hops.Hop, start time.Time, held context.Context, err error) error {
 	if err == nil || r.Context().Err() != nil { // answered, or nobody there
 		return nil
 	}
@@ -190,7 +191,7 @@ func (s *site) goOn(w http.ResponseWriter, r *http.Request, q question, visit ho
 		note(r, err)
 	}
 	// uv follows ten redirects and takes the next one for the answer, so at the last hop the failure is told here.
-	if f, ok := failureOf(err); ok && visit.n < lastHop && !s.private {
+	if f, ok := failureOf(err); ok && visit.N < hops.Last && !s.private {
 		redirect(w, up(r)+logPath("failed", f))
 		return nil
 	}
@@ -205,22 +206,22 @@ func note(r *http.Request, err error) {
 }
 
 // wait tells a client to come again.
-func (s *site) wait(w http.ResponseWriter, r *http.Request, visit hop, start time.Time) error {
+func (s *site) wait(w http.ResponseWriter, r *http.Request, visit hops.Hop, start time.Time) error {
 	arrived := s.now().Add(-time.Since(start)) // by the clock that hops are stamped with
 	for {
-		step := visit.next(arrived, arrived.Add(time.Since(start)), s.Hold)
+		step := visit.Next(arrived, arrived.Add(time.Since(start)), s.Hold)
 		switch {
-		case step.hold > 0: // the builder gave up early: an answer now would spend one of the client's few tries
+		case step.Hold > 0: // the builder gave up early: an answer now would spend one of the client's few tries
 			select {
-			case <-time.After(step.hold):
+			case <-time.After(step.Hold):
 			case <-r.Context().Done():
 				return nil
 			}
-		case step.retryAfter > 0:
+		case step.RetryAfter > 0:
 			return &Problem{Type: typePending, Status: http.StatusServiceUnavailable, Title: "still being built",
-				Detail: "ask again: the work goes on meanwhile", retryAfter: step.retryAfter}
+				Detail: "ask again: the work goes on meanwhile", retryAfter: step.RetryAfter}
 		default:
-			redirect(w, url.PathEscape(path.Base(r.URL.Path))+"?"+step.next.query())
+			redirect(w, url.PathEscape(path.Base(r.URL.Path))+"?"+step.Next.Query())
 			return nil
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/python-wheel-build/axle/index/hops"
 	"github.com/python-wheel-build/axle/internal/dist"
 	"github.com/python-wheel-build/axle/internal/testindex"
 	"github.com/python-wheel-build/axle/internal/version"
@@ -131,7 +132,7 @@ func TestPromiseWaits(t *testing.T) {
 			release := w.builder.hold(t)
 			at, err := url.Parse(w.listed("simple/demo/")[0].URL + suffix)
 			check(t, err)
-			for n := 1; n <= lastHop; n++ {
+			for n := 1; n <= hops.Last; n++ {
 				start := time.Now()
 				a := w.get(at.String())
 				if a.status == 503 && n > 1 {

@@ -1,4 +1,4 @@
-package index
+package hops
 
 import (
 	"errors"
@@ -11,30 +11,30 @@ import (
 )
 
 func TestNext(t *testing.T) {
-	const hold = defaultHold
+	const hold = DefaultHold
 	at := func(s float64) time.Time { return time.Unix(1000, 0).Add(time.Duration(s * float64(time.Second))) }
 	for name, c := range map[string]struct {
-		visit      hop
+		visit      Hop
 		start, now float64
-		want       step
+		want       Step
 	}{
-		"the bare URL is held":                  {hop{}, 0, 0, step{hold: 14 * time.Second}},
-		"for the rest of its time":              {hop{}, 0, 13.5, step{hold: 500 * time.Millisecond}},
-		"and redirected":                        {hop{}, 0, 14, step{next: hop{1, 1014}}},
-		"a first visit is held":                 {hop{1, 1000}, 0.1, 1, step{hold: 13100 * time.Millisecond}},
-		"and answered 503":                      {hop{1, 1000}, 0.1, 14.2, step{retryAfter: 1}},
-		"so is a third":                         {hop{1, 1000}, 30, 44, step{retryAfter: 1}},
-		"the last moment to be early":           {hop{9, 1000}, 37.9, 52, step{retryAfter: 1}},
-		"a late visit is held":                  {hop{9, 1000}, 38, 51, step{hold: time.Second}},
-		"and goes to the next hop":              {hop{9, 1000}, 38, 52, step{next: hop{10, 1052}}},
-		"whatever happened":                     {hop{2, 1000}, 9000, 9014, step{next: hop{3, 10014}}},
-		"the last hop is held":                  {hop{10, 1000}, 100, 113, step{hold: time.Second}},
-		"and never redirects":                   {hop{10, 1000}, 100, 114, step{retryAfter: 60}},
-		"not even early":                        {hop{10, 1000}, 1, 15, step{retryAfter: 60}},
-		"a hop of the future counts as early":   {hop{3, 5000}, 0, 14, step{retryAfter: 1}},
-		"a request that took too long is ended": {hop{}, 0, 20, step{next: hop{1, 1020}}},
+		"the bare URL is held":                  {Hop{}, 0, 0, Step{Hold: 14 * time.Second}},
+		"for the rest of its time":              {Hop{}, 0, 13.5, Step{Hold: 500 * time.Millisecond}},
+		"and redirected":                        {Hop{}, 0, 14, Step{Next: Hop{1, 1014}}},
+		"a first visit is held":                 {Hop{1, 1000}, 0.1, 1, Step{Hold: 13100 * time.Millisecond}},
+		"and answered 503":                      {Hop{1, 1000}, 0.1, 14.2, Step{RetryAfter: 1}},
+		"so is a third":                         {Hop{1, 1000}, 30, 44, Step{RetryAfter: 1}},
+		"the last moment to be early":           {Hop{9, 1000}, 37.9, 52, Step{RetryAfter: 1}},
+		"a late visit is held":                  {Hop{9, 1000}, 38, 51, Step{Hold: time.Second}},
+		"and goes to the next hop":              {Hop{9, 1000}, 38, 52, Step{Next: Hop{10, 1052}}},
+		"whatever happened":                     {Hop{2, 1000}, 9000, 9014, Step{Next: Hop{3, 10014}}},
+		"the last hop is held":                  {Hop{10, 1000}, 100, 113, Step{Hold: time.Second}},
+		"and never redirects":                   {Hop{10, 1000}, 100, 114, Step{RetryAfter: 60}},
+		"not even early":                        {Hop{10, 1000}, 1, 15, Step{RetryAfter: 60}},
+		"a hop of the future counts as early":   {Hop{3, 5000}, 0, 14, Step{RetryAfter: 1}},
+		"a request that took too long is ended": {Hop{}, 0, 20, Step{Next: Hop{1, 1020}}},
 	} {
-		if got := c.visit.next(at(c.start), at(c.now), hold); got != c.want {
+		if got := c.visit.Next(at(c.start), at(c.now), hold); got != c.want {
 			t.Errorf("%s: got %+v, want %+v", name, got, c.want)
 		}
 	}
@@ -48,30 +48,30 @@ type server struct {
 }
 
 // visit comes at a time and gives the time of the answer: the wheel, a pause to make, or the hop to go to.
-func (s server) visit(h hop, at time.Duration) (end time.Duration, done bool, retryAfter int, next hop) {
+func (s server) visit(h Hop, at time.Duration) (end time.Duration, done bool, retryAfter int, next Hop) {
 	epoch := time.Unix(1_700_000_000, 0).Add(s.skew())
 	start, now := epoch.Add(at), epoch.Add(at)
 	for rounds := 0; ; rounds++ {
 		if now.Sub(epoch) >= s.ready {
-			return max(at, s.ready), true, 0, hop{}
+			return max(at, s.ready), true, 0, Hop{}
 		}
-		step := h.next(start, now, defaultHold)
-		if step.hold == 0 {
-			if (step.retryAfter > 0) == (step.next != hop{}) {
+		step := h.Next(start, now, DefaultHold)
+		if step.Hold == 0 {
+			if (step.RetryAfter > 0) == (step.Next != Hop{}) {
 				s.t.Fatalf("neither or both: %+v", step)
 			}
-			return now.Sub(epoch), false, step.retryAfter, step.next
+			return now.Sub(epoch), false, step.RetryAfter, step.Next
 		}
 		if rounds > 0 {
 			s.t.Fatalf("held for all of its time and told to hold again: %+v", step)
 		}
-		now = now.Add(min(step.hold, max(0, s.ready-now.Sub(epoch))))
+		now = now.Add(min(step.Hold, max(0, s.ready-now.Sub(epoch))))
 	}
 }
 
 // pip: 15 s until it gives up on a silent server, 5 retries per URL which honour Retry-After, 30 redirects.
 func pip(s server) (time.Duration, error) {
-	now, h := time.Duration(0), hop{}
+	now, h := time.Duration(0), Hop{}
 	for redirects := 0; redirects <= 30; redirects++ {
 		for tries := 0; ; tries++ {
 			if tries > 5 {
@@ -97,7 +97,7 @@ func pip(s server) (time.Duration, error) {
 
 // uv: 30 s, 3 retries per URL with pauses of its own, 10 redirects in all, and the eleventh is taken for the wheel.
 func uv(s server, random *rand.Rand) (time.Duration, error) {
-	now, h := time.Duration(0), hop{}
+	now, h := time.Duration(0), Hop{}
 	for redirects := 0; ; {
 		for tries := 0; ; tries++ {
 			if tries > 3 {
@@ -156,18 +156,17 @@ func TestClientsOutlive660Seconds(t *testing.T) {
 }
 
 func TestParseHop(t *testing.T) {
-	for query, want := range map[string]hop{
+	for query, want := range map[string]Hop{
 		"": {}, "x=1": {}, "hop=1&t=0": {1, 0}, "t=1700000000&hop=10&y": {10, 1700000000},
 	} {
 		q, _ := url.ParseQuery(query)
-		if got, err := parseHop(q); err != nil || got != want {
+		if got, err := Parse(q); err != nil || got != want {
 			t.Errorf("%q: %+v, %v", query, got, err)
 		}
 	}
 	for _, query := range []string{"hop=1", "t=1", "hop=0&t=1", "hop=11&t=1", "hop=-1&t=1", "hop=1&t=-1", "hop=1&t=", "hop=&t=1", "hop=1&t=99999999999999", "hop=1.0&t=1", "hop=+1&t=1", "hop=0x1&t=1"} {
 		q, _ := url.ParseQuery(query)
-		var p *Problem
-		if got, err := parseHop(q); !errors.As(err, &p) || p.Status != 400 {
+		if got, err := Parse(q); err == nil {
 			t.Errorf("%q: %+v, %v", query, got, err)
 		}
 	}
@@ -181,13 +180,13 @@ func FuzzHop(f *testing.F) {
 		if err != nil {
 			return
 		}
-		h, err := parseHop(q)
+		h, err := Parse(q)
 		if err != nil {
 			return
 		}
-		if h != (hop{}) {
-			q, _ := url.ParseQuery(h.query())
-			if again, err := parseHop(q); err != nil || again != h {
+		if h != (Hop{}) {
+			q, _ := url.ParseQuery(h.Query())
+			if again, err := Parse(q); err != nil || again != h {
 				t.Fatalf("%+v became %+v, %v", h, again, err)
 			}
 		}
@@ -195,14 +194,14 @@ func FuzzHop(f *testing.F) {
 			return
 		}
 		from := time.Unix(start, 0)
-		got := h.next(from, from.Add(time.Duration(later)*time.Second), defaultHold)
-		if (got.hold > 0) != (later < 14) || got.hold > defaultHold || got.next.n > lastHop || (got.next.n != 0 && got.next.n != h.n+1) {
+		got := h.Next(from, from.Add(time.Duration(later)*time.Second), DefaultHold)
+		if (got.Hold > 0) != (later < 14) || got.Hold > DefaultHold || got.Next.N > Last || (got.Next.N != 0 && got.Next.N != h.N+1) {
 			t.Fatalf("%+v after %d s: %+v", h, later, got)
 		}
-		if got.next.n != 0 {
-			q, _ := url.ParseQuery(got.next.query())
-			if again, err := parseHop(q); err != nil || again != got.next {
-				t.Fatalf("handed out %+v, read %+v, %v", got.next, again, err)
+		if got.Next.N != 0 {
+			q, _ := url.ParseQuery(got.Next.Query())
+			if again, err := Parse(q); err != nil || again != got.Next {
+				t.Fatalf("handed out %+v, read %+v, %v", got.Next, again, err)
 			}
 		}
 	})
