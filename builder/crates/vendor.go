@@ -67,18 +67,18 @@ func (s Step) Vendor(ctx context.Context) (Vendored, error) {
 	for _, m := range s.Manifests {
 		argv = append(argv, path.Join("/build/src", m))
 	}
-	log := &tail{to: s.Log}
+	log := &sandbox.Tail{To: s.Log}
 	err := s.Sandbox.Run(ctx, s.Slot, sandbox.Command{
 		Argv: argv, Env: env, Work: s.Work, Limits: s.Limits, Log: log, Network: true,
 		// The folder around the source: the source itself may be a link by now, which is followed inside, not here.
-		Binds: []sandbox.Bind{{Source: s.Build, Target: "/axle/work"}},
+		Binds: []sandbox.Bind{{Source: s.Build, Target: "/axle/tree"}},
 	})
 	var exit *sandbox.ExitError
 	if errors.As(err, &exit) && exit.Code == 101 {
-		return Vendored{}, verdict(string(log.end))
+		return Vendored{}, verdict(log.String())
 	}
 	if err != nil {
-		return Vendored{}, fmt.Errorf("getting the crates: %w\n%s", err, log.lines())
+		return Vendored{}, fmt.Errorf("getting the crates: %w\n%s", err, log.Lines())
 	}
 	v, err := s.result()
 	if err != nil {
@@ -153,25 +153,4 @@ func (s Step) result() (Vendored, error) {
 		v.Locks = append(v.Locks, string(b))
 	}
 	return v, nil
-}
-
-// tail passes a log on and keeps its end.
-type tail struct {
-	to  io.Writer
-	end []byte
-}
-
-func (t *tail) Write(b []byte) (int, error) {
-	t.end = append(t.end, b...)
-	t.end = t.end[max(0, len(t.end)-8192):]
-	if t.to == nil {
-		return len(b), nil
-	}
-	return t.to.Write(b)
-}
-
-// lines are the last 20.
-func (t *tail) lines() string {
-	all := strings.Split(strings.TrimSpace(string(t.end)), "\n")
-	return strings.Join(all[max(0, len(all)-20):], "\n")
 }

@@ -1,7 +1,7 @@
 # Runs in the sandbox that has the network. Arguments are manifests below /build/src. It ends with 101 where cargo refused.
 set -e
 # Not in the build's own folder: cargo may have to write a lock, and what a hook left there must not be read.
-cp -a /axle/work/src /build/src
+cp -a /axle/tree/src /build/src
 mkdir /build/cargo /build/config /build/empty /build/home /build/locks /build/vendor
 # Cargo reads .cargo/config.toml from the working folder upwards and from CARGO_HOME. Neither has one.
 cd /build/empty

@@ -37,7 +37,7 @@ func (e Env) Patch(ctx context.Context, patches []Patch) error {
 		if err := root.RemoveAll("rejected"); err != nil {
 			return fmt.Errorf("patching: %w", err)
 		}
-		log := &tail{to: e.Log}
+		log := &sandbox.Tail{To: e.Log}
 		err := e.Sandbox.Run(ctx, e.Slot, sandbox.Command{
 			Argv: []string{"/bin/sh", "-c", "command -v patch >/dev/null || exit 99; exec patch " +
 				"-p1 --forward --batch --no-backup-if-mismatch --reject-file=/build/rejected --input=/axle/patch"},
@@ -52,9 +52,9 @@ func (e Env) Patch(ctx context.Context, patches []Patch) error {
 		case exit.Code == 99:
 			return fmt.Errorf("applying patch %s: no patch program is on the build's PATH: install patch", p.Name)
 		case exit.Code > 2: // patch(1) ends with 1 or 2; the rest is the shell's
-			return fmt.Errorf("applying patch %s: %w: %s", p.Name, err, log.lines())
+			return fmt.Errorf("applying patch %s: %w: %s", p.Name, err, log.Lines())
 		default:
-			text := log.lines()
+			text := log.Lines()
 			if hunk, err := readPlain(root, "rejected", maxResult); err == nil {
 				text += "\n" + firstHunk(string(hunk))
 			}

@@ -129,7 +129,7 @@ func (e Env) Run(ctx context.Context, s Step) (Result, error) {
 	if err := root.RemoveAll("result.json"); err != nil {
 		return Result{}, fmt.Errorf("pep517: removing an earlier result: %w", err)
 	}
-	log := &tail{to: e.Log}
+	log := &sandbox.Tail{To: e.Log}
 	err = e.Sandbox.Run(ctx, e.Slot, sandbox.Command{
 		Argv: []string{e.Python, "-I", "-S", "-c", hooks}, Stdin: stdin,
 		Env: e.environment(), Work: e.Work, Binds: binds, Limits: e.Limits, Log: log,
@@ -141,7 +141,7 @@ func (e Env) Run(ctx context.Context, s Step) (Result, error) {
 	case !errors.As(err, &exit) || exit.Signal != 0:
 		return Result{}, err
 	case exit.Code != hookFailed:
-		return Result{}, fmt.Errorf("pep517: calling the hooks: %w\n%s", err, log.lines())
+		return Result{}, fmt.Errorf("pep517: calling the hooks: %w\n%s", err, log.Lines())
 	}
 	if _, err := e.result(root, s, log); err != nil {
 		return Result{}, err
@@ -215,7 +215,7 @@ func (e Env) environment() map[string]string {
 var machine = []error{syscall.EMFILE, syscall.ENFILE, syscall.EIO, syscall.ENOMEM, syscall.ESTALE}
 
 // result reads what the hooks left.
-func (e Env) result(root *os.Root, s Step, log *tail) (Result, error) {
+func (e Env) result(root *os.Root, s Step, log *sandbox.Tail) (Result, error) {
 	bad := func(format string, args ...any) (Result, error) {
 		for _, a := range args {
 			if err, is := a.(error); is && slices.ContainsFunc(machine, func(e error) bool { return errors.Is(err, e) }) {
@@ -236,7 +236,7 @@ func (e Env) result(root *os.Root, s Step, log *tail) (Result, error) {
 	}
 	switch {
 	case a.Hook != "":
-		return Result{}, &BackendError{Hook: a.Hook, Text: strings.TrimSpace(a.Error + "\n" + log.lines())}
+		return Result{}, &BackendError{Hook: a.Hook, Text: strings.TrimSpace(a.Error + "\n" + log.Lines())}
 	case len(a.Requires) > 0 && !s.HaveRequires:
 		return Result{Requires: a.Requires}, nil
 	case s.Do == "prepare" && a.NoPrepare:
@@ -304,25 +304,4 @@ func readPlain(root *os.Root, name string, limit int64) ([]byte, error) {
 		return nil, fmt.Errorf("%s is not a regular file", name)
 	}
 	return readFile(root, name, limit)
-}
-
-// tail passes a log on and keeps its end.
-type tail struct {
-	to  io.Writer
-	end []byte
-}
-
-func (t *tail) Write(b []byte) (int, error) {
-	t.end = append(t.end, b...)
-	t.end = t.end[max(0, len(t.end)-8192):]
-	if t.to == nil {
-		return len(b), nil
-	}
-	return t.to.Write(b)
-}
-
-// lines are the last 20.
-func (t *tail) lines() string {
-	all := strings.Split(strings.TrimSpace(string(t.end)), "\n")
-	return strings.Join(all[max(0, len(all)-20):], "\n")
 }

@@ -11,6 +11,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/pelletier/go-toml/v2"
+
+	"github.com/python-wheel-build/axle/builder/sandbox"
 )
 
 func strs(s System) []string {
@@ -178,7 +180,7 @@ func TestHostileResult(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := Env{Work: dir}.result(root, Step{Do: c.do}, &tail{})
+		got, err := Env{Work: dir}.result(root, Step{Do: c.do}, &sandbox.Tail{})
 		if !errors.As(err, new(*BackendError)) {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}
@@ -204,7 +206,7 @@ func TestResultOutOfReach(t *testing.T) {
 	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: 1, Max: old.Max}); err != nil {
 		t.Fatal(err)
 	}
-	_, got := Env{Work: dir}.result(root, Step{Do: "build"}, &tail{})
+	_, got := Env{Work: dir}.result(root, Step{Do: "build"}, &sandbox.Tail{})
 	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &old); err != nil {
 		t.Fatal(err)
 	}
