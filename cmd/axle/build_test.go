@@ -22,6 +22,8 @@ func TestBuilds(t *testing.T) {
 	r.write("overrides/settings/inner.yaml", "build_dir: python/pkg\n")
 	r.write("overrides/patches/patched/2.patch", patchMarker("patched", "second", "third"))
 	r.write("overrides/patches/patched/1.patch", patchMarker("patched", "first", "second"))
+	r.write("overrides/patches/twice_patched/1.patch", patchMarker("twice_patched", "first", "second"))
+	r.write("overrides/patches/twice_patched-1.0/1.patch", patchMarker("twice_patched", "second", "third"))
 	r.write("overrides/patches/unpatchable/1.patch", patchMarker("unpatchable", "not there", "x"))
 	r.write("overrides/patches/outward/1.patch", "--- a/../../outside\n+++ b/../../outside\n@@ -0,0 +1 @@\n+x\n")
 	r.up.AddWheel(testindex.Spec{Name: "declared", Version: "1.0", Marker: "as it was"}, testindex.Spec{Name: "onlywheel", Version: "1.0", Marker: "as it was"},
@@ -46,6 +48,9 @@ func TestBuilds(t *testing.T) {
 		{name: "marker-off", spec: &testindex.Spec{BuildRequires: []string{"nowhere; sys_platform == 'win32'"}, Marker: "m"}, wheel: `MARKER = "m"`},
 		{name: "set", spec: &testindex.Spec{OnBuild: "seen['env'] = os.environ['COLOUR'] + os.environ['COUNT']"}, wheel: `"green3"`},
 		{name: "patched", spec: &testindex.Spec{Marker: "first"}, wheel: `MARKER = "third"`},
+		{name: "twice-patched", spec: &testindex.Spec{Marker: "first"}, wheel: `MARKER = "third"`},
+		{name: "reaches-its-wheels", spec: &testindex.Spec{BuildRequires: []string{"tool"}, DynamicRequires: []string{"extra-tool"},
+			OnBuild: "seen['given'] = str(any('wheel' in n for n in os.listdir('/build')))"}, wheel: `"given": "False"`},
 		{name: "declared", wheel: `"as it was"`},
 		{name: "onlywheel", wheel: `"as it was"`},
 		{name: "inner", spec: &testindex.Spec{Marker: "inner", Dir: "python/pkg"}, wheel: `MARKER = "inner"`},
@@ -59,6 +64,7 @@ func TestBuilds(t *testing.T) {
 		{name: "unpatchable", spec: &testindex.Spec{Marker: "m"}, fails: "1.patch"},
 		{name: "outward", spec: &testindex.Spec{Marker: "m"}, fails: "1.patch"},
 		{name: "fails", spec: &testindex.Spec{FailBuild: "no such header: x.h"}, fails: "no such header: x.h"},
+		{name: "fails-in-latin", spec: &testindex.Spec{OnBuild: "os.write(2, b'caf\\xe9 is missing\\n')\nraise SystemExit(3)"}, fails: "is missing"},
 		{name: "fails-to-prepare", spec: &testindex.Spec{MetadataVersion: "2.1", FailPrepare: "cannot say"}, wheel: "MARKER"},
 		{name: "claims", spec: &testindex.Spec{WheelVersion: "9.9"}, fails: "9.9"},
 		{name: "needs-failing", spec: &testindex.Spec{BuildRequires: []string{"fails"}}, fails: "no such header: x.h"},
