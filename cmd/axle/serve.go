@@ -109,7 +109,7 @@ func (c serveCmd) Run(ctx context.Context, s *streams) error {
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownLimit)
 			defer cancel()
 			if err := server.Shutdown(ctx); err != nil {
-				return errors.Join(server.Close())
+				return server.Close()
 			}
 			return nil
 		}
