@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -237,6 +238,9 @@ func (j *run) unpack(ctx context.Context, blob *cas.Blob) (pep517.System, error)
 	}
 	settings := j.job.View.Settings(j.project(), j.version())
 	system, err := pep517.ReadSystem(filepath.Join(j.work, "src"), settings.BuildDir)
+	if errors.Is(err, fs.ErrNotExist) && top == "." {
+		err = fmt.Errorf("%w (%s has not one top folder that holds all, so it is taken as the source itself)", err, name)
+	}
 	if err != nil {
 		return pep517.System{}, inputsFault(true, "%v", err)
 	}

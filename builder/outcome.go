@@ -29,7 +29,7 @@ func (j *run) inspect(ctx context.Context, f *os.File, size int64, filename stri
 	if err != nil {
 		return inspected{}, err
 	}
-	if name.Project != j.project() || name.Version.String() != j.version().String() {
+	if name.Project != j.project() || name.Version.Compare(j.version()) != 0 {
 		return inspected{}, fmt.Errorf("%s is a wheel of %s %s, not of %s %s", filename, name.Project, name.Version, j.project(), j.version())
 	}
 	if _, ok := j.job.View.Target.Rank(name.Tags); !ok {

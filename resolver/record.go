@@ -66,13 +66,18 @@ func (r Record) Size() int64 {
 // Input is the digest the record is filed under: the recipe and the sorted requirements.
 func (r Record) Input() InputDigest { return inputDigest(r.Recipe, r.Requirements) }
 
-// Listed is the name a page gives the wheel: its build tag carries the wheel's digest, so that one name is one content for ever.
+// Listed is the name a page gives the wheel: its build tag carries the wheel's digest, so that one name is one content for ever. Its
+// version is spelled as the source's, by which the record is found, where the wheel's is another spelling of it (1.0.0 for 1.0).
 func (r Record) Listed() string {
 	name, err := dist.ParseWheelName(r.Filename)
 	if err != nil {
 		return r.Filename // Publish parsed it
 	}
-	return name.With("0_" + r.Wheel.Encoded()[:12])
+	build := "0_" + r.Wheel.Encoded()[:12]
+	if name.Version.String() != r.Version.String() {
+		return dist.FormatWheelName(r.Project, r.Version, build, name.TagSet())
+	}
+	return name.With(build)
 }
 
 func inputDigest(recipe RecipeDigest, requirements []Requirement) InputDigest {

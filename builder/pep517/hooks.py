@@ -76,7 +76,7 @@ def call(job):
     caller = pyproject_hooks.BuildBackendHookCaller(
         job["source"], job["backend"], job["backend_path"] or None, runner=run, python_executable=VENV + "/bin/python"
     )
-    settings = job["config_settings"]
+    settings = job["config_settings"] or None  # as pip has it where nothing is set
 
     def hook(name, *args, **kwargs):
         try:
@@ -98,8 +98,15 @@ def call(job):
             return {"requires": requires}
     if job["do"] == "prepare":
         name = hook("prepare_metadata_for_build_wheel", fresh("/build/meta"), settings, _allow_fallback=False)
-        return {"no_prepare": True} if name is None else {"metadata": name}
-    return {"wheel": hook("build_wheel", fresh("/build/out"), settings)}
+        return {"no_prepare": True} if name is None else {"metadata": below("/build/meta", name)}
+    return {"wheel": below("/build/out", hook("build_wheel", fresh("/build/out"), settings))}
+
+
+def below(folder, path):
+    """The name that a hook returned; some backends return the whole path, which pip takes too."""
+    if isinstance(path, str) and os.path.dirname(path) == folder:
+        return os.path.basename(path)
+    return path
 
 
 def main():

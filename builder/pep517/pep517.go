@@ -74,7 +74,7 @@ type Step struct {
 // Result is what a Step gave. One of its fields is set.
 type Result struct {
 	Requires  []string // not empty: the backend wants these besides, as it wrote them, and nothing further ran
-	Wheel     string   // build: host path of the one wheel, a regular file in Work/out
+	Wheel     string   // build: host path of the wheel that the hook returned, a regular file in Work/out, whatever lies beside it
 	Metadata  []byte   // prepare: the METADATA file
 	NoPrepare bool     // prepare: the backend has no such hook; only a build tells
 }
@@ -260,20 +260,10 @@ func (e Env) result(root *os.Root, s Step, log *sandbox.Tail) (Result, error) {
 	if err := isFolders(root, "out"); err != nil {
 		return bad("%v", err)
 	}
-	dir, err := root.Open("out")
-	if err != nil {
-		return bad("%v", err)
-	}
-	defer dir.Close()
-	names, err := dir.Readdirnames(8)
-	if err != nil && err != io.EOF {
-		return bad("%v", err)
-	}
-	if len(names) != 1 || names[0] != a.Wheel {
-		return bad("it returned %q but left %q in its folder: just that one wheel is expected", a.Wheel, names)
-	}
 	inside := path.Join("out", a.Wheel)
-	if info, err := root.Lstat(inside); err != nil || !info.Mode().IsRegular() {
+	if info, err := root.Lstat(inside); err != nil {
+		return bad("it returned %q: %v", a.Wheel, err)
+	} else if !info.Mode().IsRegular() {
 		return bad("%s is not a regular file", a.Wheel)
 	}
 	return Result{Wheel: filepath.Join(e.Work, "out", a.Wheel)}, nil

@@ -2,6 +2,7 @@ package pep517
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -121,7 +122,9 @@ func parseSystem(text []byte) (System, error) {
 		if t.Backend != nil {
 			sys.Backend = *t.Backend
 		}
-		sys.BackendPath = t.BackendPath
+		for _, p := range t.BackendPath {
+			sys.BackendPath = append(sys.BackendPath, cmp.Or(p, ".")) // "" is the source's folder to pip and build
+		}
 	}
 	if !validBackend(sys.Backend) {
 		return System{}, fmt.Errorf("pyproject.toml: build-backend %q is not of the form module:object", sys.Backend)

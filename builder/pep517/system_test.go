@@ -159,9 +159,6 @@ func TestHostileResult(t *testing.T) {
 		"inner link": {"build", func(dir string) error {
 			return errors.Join(write(dir+"/b/a.whl", ""), os.Symlink("b", dir+"/out"), write(dir+"/result.json", `{"wheel":"a.whl"}`))
 		}},
-		"two wheels": {"build", func(dir string) error {
-			return errors.Join(write(dir+"/out/a.whl", ""), write(dir+"/out/b.whl", ""), write(dir+"/result.json", `{"wheel":"a.whl"}`))
-		}},
 		"linked metadata": {"prepare", func(dir string) error {
 			return errors.Join(os.MkdirAll(dir+"/meta/a", 0o755), os.Symlink(secret, dir+"/meta/a/METADATA"), write(dir+"/result.json", `{"metadata":"a"}`))
 		}},

@@ -20,6 +20,12 @@ const (
 	group  = "root:x:0:\nbuild:x:1000:\nnogroup:x:65534:\n"
 )
 
+// Without the network only the loopback is there, under its usual name and the machine's: builds run servers of their own on it.
+const (
+	hosts    = "127.0.0.1 localhost axle\n::1 localhost\n"
+	nsswitch = "passwd: files\ngroup: files\nhosts: files\n"
+)
+
 // netFiles are what name resolution and TLS read; shown only with the network, where they exist.
 var netFiles = []string{"/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/ssl", "/etc/pki", "/etc/ca-certificates"}
 
@@ -27,6 +33,7 @@ var netFiles = []string{"/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", 
 func mounts(root environ.Root, c Command) []environ.Mount {
 	all := slices.Clone(root.Mounts)
 	all = append(all,
+		environ.Mount{Kind: "symlink", Source: "/tmp", Target: "/var/tmp"},
 		environ.Mount{Kind: "file", Target: "/etc/passwd", Data: []byte(passwd)},
 		environ.Mount{Kind: "file", Target: "/etc/group", Data: []byte(group)})
 	if c.Network {
@@ -35,6 +42,10 @@ func mounts(root environ.Root, c Command) []environ.Mount {
 				all = append(all, environ.Mount{Kind: "bind", Source: f, Target: f})
 			}
 		}
+	} else {
+		all = append(all,
+			environ.Mount{Kind: "file", Target: "/etc/hosts", Data: []byte(hosts)},
+			environ.Mount{Kind: "file", Target: "/etc/nsswitch.conf", Data: []byte(nsswitch)})
 	}
 	for _, b := range c.Binds {
 		all = append(all, environ.Mount{Kind: "bind", Source: b.Source, Target: b.Target})

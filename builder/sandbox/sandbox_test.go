@@ -214,6 +214,19 @@ func TestMounts(t *testing.T) {
 	}
 }
 
+// Builds that test themselves or start helpers talk to a server of their own, by its usual names.
+func TestLoopbackHasNames(t *testing.T) {
+	out, err := newBox(t).py(`import socket
+server = socket.create_server(("", 0))
+for name in "localhost", socket.gethostname():
+    socket.create_connection((name, server.getsockname()[1]), 10).close()
+    assert socket.gethostbyname(name) == "127.0.0.1"
+open("/var/tmp/x", "w").close()`, sandbox.Limits{})
+	if err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
 func TestNetworkOnRequest(t *testing.T) {
 	b := newBox(t)
 	port := listen(t)

@@ -26,21 +26,23 @@ type entry struct {
 	exec  bool
 	time  time.Time
 	link  string // of a symlink: as written; of a hardlink: the name of an earlier file
-	again bool   // the name was there before, with the same kind: this one replaces it
+	again bool   // the name was there before: this one replaces it
 }
 
 // tree holds what the entries of an archive so far amount to, and refuses the next one where it doesn't fit. It never looks at a disk.
 type tree struct {
 	limits  Limits
-	top     string
+	first   string          // the first part of the first name
+	flat    bool            // other names begin otherwise
 	entries int             // so far, one that comes again too
 	kinds   map[string]kind // file, folder or symlink, by cleaned name
 }
 
 // add checks an entry, cleans its names, and returns the folders that its path implies and that were not there before.
 //
-// The rules make every path safe without asking what is on disk: parts are never "..", a path never leads through a link, and a link's
-// ".." stand only at its front, where they count real folders. So a link's target is below the top whatever the other links are.
+// The rules make every path safe without asking what is on disk: parts are never "..", a path never leads through a link, and a link is
+// cleaned, as Python's tarfile does it, so that its ".." stand only at its front, where they count real folders. So a link's target is
+// below the top whatever the other links are.
 func (t *tree) add(e *entry) (implied []string, err error) {
 	if e.name, err = clean(e.name); err != nil {
 		return nil, err
@@ -51,16 +53,11 @@ func (t *tree) add(e *entry) (implied []string, err error) {
 		}
 		return nil, nil
 	}
-	top, _, below := strings.Cut(e.name, "/")
-	if !below && e.kind != folder {
-		return nil, errors.New("it stands beside the top folder; a source distribution is one folder, <name>-<version>")
+	first, _, _ := strings.Cut(e.name, "/")
+	if t.first == "" {
+		t.first, t.kinds = first, map[string]kind{}
 	}
-	if t.top == "" {
-		t.top, t.kinds = top, map[string]kind{}
-	}
-	if top != t.top {
-		return nil, fmt.Errorf("a second top folder after %q; a source distribution is one folder, <name>-<version>", t.top)
-	}
+	t.flat = t.flat || first != t.first
 	for i, c := range e.name {
 		if c != '/' {
 			continue
@@ -88,14 +85,14 @@ func (t *tree) add(e *entry) (implied []string, err error) {
 	if now == hardlink {
 		now = file
 	}
-	switch before := t.kinds[e.name]; before {
-	case 0:
-		t.kinds[e.name] = now
-	case now:
+	switch before := t.kinds[e.name]; {
+	case before == 0:
+	case (before == folder) == (now == folder):
 		e.again = true
 	default:
 		return nil, fmt.Errorf("it was %v before and is %v now", before, now)
 	}
+	t.kinds[e.name] = now
 	t.entries++
 	if max(t.entries, len(t.kinds)) > t.limits.Files {
 		return nil, fmt.Errorf("more than %d files and folders; raise the limit if that is right", t.limits.Files)
@@ -103,25 +100,26 @@ func (t *tree) add(e *entry) (implied []string, err error) {
 	return implied, nil
 }
 
+// top is the one folder that everything lies in, "." where there is none such, and "" of nothing at all.
+func (t *tree) top() string {
+	if t.first != "" && (t.flat || t.kinds[t.first] != folder) {
+		return "."
+	}
+	return t.first
+}
+
 func (t *tree) symlink(e *entry) error {
 	if e.link == "" || strings.HasPrefix(e.link, "/") || strings.ContainsRune(e.link, 0) || len(e.link) > maxPath {
 		return fmt.Errorf("a link to %q, which is not a path inside the archive", e.link)
 	}
-	up, front := 0, true
-	for part := range strings.SplitSeq(e.link, "/") {
-		switch part {
-		case "", ".":
-		case "..":
-			up++
-			if !front {
-				return fmt.Errorf("a link to %q: \"..\" after a name can lead anywhere when that name is a link", e.link)
-			}
-		default:
-			front = false
-		}
+	written := e.link
+	e.link = path.Clean(written)
+	up := 0
+	for rest := e.link + "/"; strings.HasPrefix(rest, "../"); rest = rest[len("../"):] {
+		up++
 	}
-	if up > strings.Count(e.name, "/")-1 {
-		return fmt.Errorf("a link to %q, outside the top folder", e.link)
+	if up > max(0, strings.Count(e.name, "/")-1) {
+		return fmt.Errorf("a link to %q, outside the top folder", written)
 	}
 	return nil
 }

@@ -10,12 +10,14 @@ import (
 	"time"
 )
 
-// Unpack writes the one top folder of a source archive into dir, which must be there, and returns its name. The kind is told by
-// filename: .tar.gz, .tgz, .tar.bz2, .tar or .zip. f is read from its start whatever its position.
+// Unpack writes the one top folder of a source archive into dir, which must be there, and returns its name. An archive whose files lie in
+// no folder, or in several, gives ".": dir itself is the source then, as with pip. The kind is told by filename: .tar.gz, .tgz, .tar.bz2,
+// .tar or .zip. f is read from its start whatever its position.
 //
-// Files become 0644 or 0755 (where the owner may execute), folders 0755, whatever the archive or the umask say; owners are dropped,
-// times kept (not of links). A name that comes twice is the later one, as with tar, but may not change between file, folder and
-// link. Links must be relative and stay below the top; hard links become hard links. Devices, pipes and all else are refused.
+// Files become 0644 or 0755 (where anyone may execute), folders 0755, whatever the archive or the umask say; owners are dropped,
+// times kept (not of links). A name that comes twice is the later one, as with tar, but a folder stays one. Links must be relative and
+// stay below the top; they are cleaned of "." and of ".." after a name. Hard links become hard links. Devices, pipes and all else are
+// refused. A zip's names are UTF-8, else code page 437.
 //
 // The top folder must not be there before (fs.ErrExist). After an error dir holds what was written so far, for the caller to remove.
 // A cancelled ctx ends it within the next block.

@@ -72,20 +72,18 @@ func TestRefusesHostileTars(t *testing.T) {
 		"traversal from below":      {[]item{text("top/a/../../x", "")}, `".." in the name`, "top/a/../../x"},
 		"absolute":                  {[]item{text("/tmp/x", "")}, "absolute", "/tmp/x"},
 		"folder above":              {[]item{dir("..", 0o755)}, `".." in the name`, ".."},
-		"two tops":                  {[]item{text("top/a", ""), text("other/a", "")}, `second top folder after "top"`, "other/a"},
-		"file beside the top":       {[]item{text("top/a", ""), text("b", "")}, "beside the top", "b"},
-		"top is a link":             {[]item{link("top", "."), text("top/a", "")}, "beside the top", "top"},
 		"empty":                     {nil, "it is empty", ""},
 		"only the dot":              {[]item{dir("./", 0o755)}, "it is empty", ""},
 		"link out":                  {[]item{link("top/a", "../x")}, "outside the top", "top/a"},
 		"link out from deeper":      {[]item{link("top/a/b", "../../x")}, "outside the top", "top/a/b"},
 		"absolute link":             {[]item{link("top/a", "/etc/passwd")}, "not a path inside", "top/a"},
-		"link out by a link":        {[]item{link("top/x", "."), link("top/y", "x/../..")}, `".." after a name`, "top/y"},
+		"link out by a link":        {[]item{link("top/x", "."), link("top/y", "x/../..")}, "outside the top", "top/y"},
+		"link out of no top":        {[]item{text("a", ""), link("b", "../x")}, "outside the top", "b"},
+		"file through the top":      {[]item{link("top", "."), text("top/a", "")}, `below "top", which is a link`, "top/a"},
 		"link out, disguised":       {[]item{link("top/a", "./.././x")}, "outside the top", "top/a"},
 		"file through a link":       {[]item{dir("top/d", 0o755), link("top/l", "d"), text("top/l/f", "")}, `below "top/l", which is a link`, "top/l/f"},
 		"file through a later link": {[]item{text("top/l/f", ""), link("top/l", "d")}, "was a folder before and is a link now", "top/l"},
 		"file below a file":         {[]item{text("top/f", ""), text("top/f/g", "")}, `below "top/f", which is a file`, "top/f/g"},
-		"file over a link":          {[]item{link("top/f", "g"), text("top/f", "")}, "was a link before and is a file now", "top/f"},
 		"folder over a file":        {[]item{text("top/f", ""), dir("top/f", 0o755)}, "was a file before and is a folder now", "top/f"},
 		"hard link out":             {[]item{hard("top/a", "../../etc/passwd")}, `".." in the name`, "top/a"},
 		"hard link to absolute":     {[]item{hard("top/a", "/etc/passwd")}, "absolute", "top/a"},
@@ -129,10 +127,8 @@ func TestRefusesHostileZips(t *testing.T) {
 		"absolute":              {[]zipItem{{name: "/x"}}, "absolute"},
 		"absolute, backslash":   {[]zipItem{{name: `\x`}}, "absolute"},
 		"zero byte":             {[]zipItem{{name: "top/a\x00b"}}, "zero byte"},
-		"two tops":              {[]zipItem{ok, {name: "b/c"}}, "second top folder"},
 		"device":                {[]zipItem{{name: "top/null", mode: fs.ModeDevice | 0o644}}, "only files, folders and links"},
 		"encrypted":             {[]zipItem{{name: "top/a", change: func(h *zip.FileHeader) { h.Flags |= 1 }}}, "encrypted"},
-		"unknown encoding":      {[]zipItem{{name: "top/\xff", change: func(h *zip.FileHeader) { h.NonUTF8 = true }}}, "not UTF-8"},
 		"file, then folder":     {[]zipItem{ok, {name: "top/a/b"}}, `below "top/a", which is a file`},
 		"too large a file":      {[]zipItem{{name: "top/a", content: strings.Repeat("x", 3000)}}, "3000 bytes, and 2000 are allowed"},
 		"too much":              {[]zipItem{{name: "top/a", content: strings.Repeat("x", 1999)}, {name: "top/b", content: strings.Repeat("x", 1999)}}, "more than 3000 bytes"},
@@ -220,7 +216,7 @@ func TestKeepsWhatIsHarmless(t *testing.T) {
 		owned, gnu, pax, odd, dir("top/d", 0o2000), dir("top/d", 0o2000),
 	}
 	want := map[string]string{
-		"top": "folder", "top/a": "new", "top/h": "old", "top/again": "link d", "top/up": "folder", "top/up/l": "link .././a", "top/dangling": "link no/where",
+		"top": "folder", "top/a": "new", "top/h": "old", "top/again": "link d", "top/up": "folder", "top/up/l": "link ../a", "top/dangling": "link no/where",
 		"top/dot": "link .", `top/back\slash`: "b", "top/owned": "o", long: "gnu", filepath.Dir(long): "folder", "top/\u00fc\u4e2d": "pax", "top/caf\xe9": "latin-1",
 		"top/d": "folder",
 	}
@@ -251,11 +247,57 @@ func TestKeepsWhatIsHarmless(t *testing.T) {
 	}
 }
 
+// What some old sdists are, and pip takes: the files in no folder, or beside one.
+func TestNoTopFolder(t *testing.T) {
+	for name, c := range map[string]struct {
+		items []item
+		want  map[string]string
+	}{
+		"flat":            {[]item{text("setup.py", "s"), dir("pkg", 0o755), text("pkg/a", "a"), link("l", "pkg/a")}, map[string]string{"setup.py": "s", "pkg": "folder", "pkg/a": "a", "l": "link pkg/a"}},
+		"two folders":     {[]item{text("a/PKG-INFO", "1"), text("b/PKG-INFO", "2")}, map[string]string{"a": "folder", "a/PKG-INFO": "1", "b": "folder", "b/PKG-INFO": "2"}},
+		"a file only":     {[]item{text("PKG-INFO", "p")}, map[string]string{"PKG-INFO": "p"}},
+		"beside a folder": {[]item{text("a/b", ""), text("PKG-INFO", "p"), text("a/PKG-INFO", "")}, map[string]string{"a": "folder", "a/b": "", "a/PKG-INFO": "", "PKG-INFO": "p"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			data := tarOf(t, c.items...)
+			seen, err := unpack(t, "demo-1.0.tar", data, Limits{})
+			if diff := cmp.Diff(c.want, seen); err != nil || diff != "" {
+				t.Error(err, diff)
+			}
+			if top, err := Unpack(t.Context(), open(t, data), "demo-1.0.tar", t.TempDir(), Limits{}); err != nil || top != "." {
+				t.Errorf("top %q, %v", top, err)
+			}
+			b, err := SdistFile(open(t, data), "demo-1.0.tar", "PKG-INFO", Limits{})
+			if string(b) != c.want["PKG-INFO"] || (err == nil) != (c.want["PKG-INFO"] != "") {
+				t.Errorf("SdistFile: %q, %v", b, err)
+			}
+		})
+	}
+}
+
+func TestOddLinksAndModes(t *testing.T) {
+	run := text("top/run", "r")
+	run.Mode = 0o611
+	into := t.TempDir()
+	if _, err := Unpack(t.Context(), open(t, tarOf(t, text("top/d/x/f", "x"), text("top/d/y", "y"), link("top/l", "d/x/../y"), link("top/now", "l"),
+		text("top/now", "a file"), text("top/then", "t"), link("top/then", "now"), run)), "demo-1.0.tar", into, Limits{}); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"l": "y", "now": "a file", "then": "a file"} {
+		if b, err := os.ReadFile(filepath.Join(into, "top", name)); err != nil || string(b) != want {
+			t.Errorf("%s: %q, %v", name, b, err)
+		}
+	}
+	if info, err := os.Stat(filepath.Join(into, "top/run")); err != nil || info.Mode() != 0o755 {
+		t.Errorf("what the group may execute is not executable: %v, %v", info.Mode(), err)
+	}
+}
+
 func TestModesTimesAndOwners(t *testing.T) {
 	when := time.Date(2020, 2, 3, 4, 5, 6, 0, time.UTC)
 	script, secret, folder := text("top/d/script", "#!"), text("top/d/secret", ""), dir("top/d", 0)
 	script.Mode, script.ModTime, script.Uid, script.Gid = 0o4711, when, 12345, 54321
-	secret.Mode, secret.ModTime = 0o077, time.Unix(-5, 0)
+	secret.Mode, secret.ModTime = 0o066, time.Unix(-5, 0)
 	folder.ModTime = when
 	into := t.TempDir()
 	defer syscall.Umask(syscall.Umask(0o077))
@@ -280,9 +322,11 @@ func TestModesTimesAndOwners(t *testing.T) {
 func TestZipsAsWindowsAndOthersMakeThem(t *testing.T) {
 	seen, err := unpack(t, "demo-1.0.zip", zipOf(t,
 		zipItem{name: `top\a\b`, content: "b"}, zipItem{name: "top/run", content: "r", mode: 0o700}, zipItem{name: "top/l", content: "../../etc/passwd", mode: fs.ModeSymlink | 0o777},
-		zipItem{name: "top/d/", mode: fs.ModeDir}, zipItem{name: "top/\u00fc", content: "u", change: func(h *zip.FileHeader) { h.NonUTF8 = true }}, zipItem{name: "top/run", content: "again"},
+		zipItem{name: "top/d/", mode: fs.ModeDir}, zipItem{name: "top/\u00fc", content: "u", change: func(h *zip.FileHeader) { h.NonUTF8 = true }},
+		zipItem{name: "top/caf\x82\xff", content: "437", change: func(h *zip.FileHeader) { h.NonUTF8 = true }}, zipItem{name: "top/run", content: "again"},
 	), Limits{})
-	want := map[string]string{"top": "folder", "top/a": "folder", "top/a/b": "b", "top/run": "again", "top/l": "../../etc/passwd", "top/d": "folder", "top/\u00fc": "u"}
+	want := map[string]string{"top": "folder", "top/a": "folder", "top/a/b": "b", "top/run": "again", "top/l": "../../etc/passwd", "top/d": "folder", "top/\u00fc": "u",
+		"top/caf\u00e9\u00a0": "437"}
 	if diff := cmp.Diff(want, seen); err != nil || diff != "" {
 		t.Error(err, diff)
 	}

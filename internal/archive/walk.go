@@ -17,7 +17,7 @@ import (
 )
 
 // walk calls visit for each entry of a source archive in its order, folders that are only implied before what implies them. visit
-// may open the entry's bytes (files only), once. It returns the top folder's name.
+// may open the entry's bytes (files only), once. It returns the top folder's name, "." where there is not one.
 func walk(ctx context.Context, f *os.File, filename string, l Limits, visit func(e entry, open func() (io.Reader, error)) error) (string, error) {
 	info, err := f.Stat()
 	if err != nil {
@@ -40,13 +40,13 @@ func walk(ctx context.Context, f *os.File, filename string, l Limits, visit func
 	default:
 		err = errors.New("not a kind that can be unpacked; .tar.gz, .tgz, .tar.bz2, .tar and .zip can, so repack it as .tar.gz")
 	}
-	if err == nil && w.tree.top == "" {
+	if err == nil && w.tree.top() == "" {
 		err = errors.New("it is empty")
 	}
 	if err != nil {
 		return "", bad(filename, "", err)
 	}
-	return w.tree.top, nil
+	return w.tree.top(), nil
 }
 
 type walker struct {
@@ -70,7 +70,7 @@ func (w *walker) tar(r io.Reader) error {
 		if err != nil {
 			return err
 		}
-		e := entry{name: h.Name, exec: h.Mode&0o100 != 0, time: h.ModTime, link: h.Linkname}
+		e := entry{name: h.Name, exec: h.Mode&0o111 != 0, time: h.ModTime, link: h.Linkname}
 		switch h.Typeflag {
 		case tar.TypeReg, tar.TypeCont, tar.TypeGNUSparse:
 			e.kind = file
@@ -101,10 +101,7 @@ func (w *walker) zip(r *io.SectionReader) error {
 	}
 	for _, f := range z.File {
 		// The format's separator is "/"; a "\" is what programs on Windows wrote by mistake.
-		e := entry{name: strings.ReplaceAll(f.Name, `\`, "/"), kind: file, exec: f.Mode()&0o100 != 0, time: f.Modified}
-		if f.NonUTF8 && !utf8.ValidString(f.Name) {
-			return &Error{w.archive, f.Name, errors.New("the name's encoding is unknown: it is not UTF-8")}
-		}
+		e := entry{name: strings.ReplaceAll(zipName(f), `\`, "/"), kind: file, exec: f.Mode()&0o111 != 0, time: f.Modified}
 		if f.Flags&1 != 0 {
 			return &Error{w.archive, f.Name, errors.New("it is encrypted")}
 		}
@@ -125,6 +122,25 @@ func (w *walker) zip(r *io.SectionReader) error {
 		}
 	}
 	return nil
+}
+
+// cp437 are the upper half of the characters that a zip's names are in where nothing else is said.
+var cp437 = []rune("ÇüéâäàåçêëèïîìÄÅÉæÆôöòûùÿÖÜ¢£¥₧ƒáíóúñÑªº¿⌐¬½¼¡«»░▒▓│┤╡╢╖╕╣║╗╝╜╛┐└┴┬├─┼╞╟╚╔╩╦╠═╬╧╨╤╥╙╘╒╓╫╪┘┌█▄▌▐▀αßΓπΣσµτΦΘΩδ∞φε∩≡±≥≤⌠⌡÷≈°∙·√ⁿ²■\u00a0")
+
+// zipName is an entry's name as Python's zipfile reads it, but that UTF-8 is believed without the flag, as programs write it.
+func zipName(f *zip.File) string {
+	if utf8.ValidString(f.Name) {
+		return f.Name
+	}
+	var b strings.Builder
+	for _, c := range []byte(f.Name) {
+		if c < 0x80 {
+			b.WriteByte(c)
+		} else {
+			b.WriteRune(cp437[c-0x80])
+		}
+	}
+	return b.String()
 }
 
 // entry checks one entry against the tree and the limits and hands it to visit. size is what the archive claims.

@@ -223,22 +223,18 @@ func (w *Wheel) WheelFile() (WheelFile, error) {
 
 // Check reads the whole wheel and refuses, as an *Error, one in which
 //   - RECORD is not true of every file (PEP 376, 427): each is listed with its size and a hash of SHA-256 or stronger, and nothing else is,
-//   - WHEEL is not of version 1.x, or its tags are not the filename's,
+//   - WHEEL is not of version 1.x,
 //   - METADATA is not of the filename's project and version,
 //   - the zip's own two lists of its files differ.
 //
-// What real backends do is accepted: RECORD.jws and RECORD.p7s unlisted, sizes left out, RECORD itself unlisted, tags in another
-// order, compressed or doubled. The build tag of WHEEL is not compared: tools that rename a wheel leave it. ctx ends it early.
+// What real backends do is accepted: RECORD.jws and RECORD.p7s unlisted, sizes left out, RECORD itself unlisted. The tags and the build
+// tag of WHEEL are not compared: installers go by the filename's, and tools that rename a wheel leave the others. ctx ends it early.
 func (w *Wheel) Check(ctx context.Context) error {
 	if err := w.checkLayout(); err != nil {
 		return err
 	}
-	f, err := w.WheelFile()
-	if err != nil {
+	if _, err := w.WheelFile(); err != nil {
 		return err
-	}
-	if err := sameTags(f.Tags, w.Name.Tags); err != nil {
-		return &Error{w.filename, w.info + "WHEEL", err}
 	}
 	b, err := w.Metadata()
 	if err != nil {
@@ -252,22 +248,4 @@ func (w *Wheel) Check(ctx context.Context) error {
 		return &Error{w.filename, w.info + "METADATA", err}
 	}
 	return w.checkRecord(ctx)
-}
-
-func sameTags(wheel, filename []dist.Tag) error {
-	have, want := map[dist.Tag]bool{}, map[dist.Tag]bool{}
-	for _, t := range wheel {
-		have[t] = true
-	}
-	for _, t := range filename {
-		if want[t] = true; !have[t] {
-			return fmt.Errorf("the filename's tag %s is not among its tags %v", t, wheel)
-		}
-	}
-	for _, t := range wheel {
-		if !want[t] {
-			return fmt.Errorf("its tag %s is not among the filename's", t)
-		}
-	}
-	return nil
 }

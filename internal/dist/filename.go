@@ -107,6 +107,9 @@ func (w WheelName) With(build string) string {
 	return w.stem + build + "-" + w.tags + ".whl"
 }
 
+// TagSet is the compressed tag set, as written: "py2.py3-none-any".
+func (w WheelName) TagSet() string { return w.tags }
+
 // FormatWheelName is the filename of a wheel (PEP 427): "foo_bar-1.0-0_abc-py3-none-any.whl". build "" leaves the build tag out; tags is
 // a compressed tag set.
 func FormatWheelName(p Project, v version.Version, build, tags string) string {
@@ -117,7 +120,7 @@ func FormatWheelName(p Project, v version.Version, build, tags string) string {
 type SdistName struct {
 	Project Project
 	Version version.Version
-	Ext     string // ".tar.gz", ".zip"; from ParseSdistName also ".tgz", ".tar.bz2"
+	Ext     string // ".tar.gz", ".zip"; from ParseSdistName also ".tgz", ".tar.bz2", ".tar"
 }
 
 // ParseSdistFilename reads an sdist's filename as packaging does, which is nearly what PEP 625 says: the last dash ends the name. Like
@@ -143,10 +146,10 @@ func ParseSdistFilename(filename string) (SdistName, error) {
 }
 
 // ParseSdistName reads the filename of an sdist that an index lists for the project want, in any form that was ever uploaded: dashes in
-// name and version, no normal form, .tar.gz, .tgz, .tar.bz2 or .zip. Only the part that is a spelling of want counts as the name, so
+// name and version, no normal form, .tar.gz, .tgz, .tar.bz2, .tar or .zip. Only the part that is a spelling of want counts as the name, so
 // "foo-2-1.0.tar.gz" is 1.0 of foo-2 or nothing of foo.
 func ParseSdistName(filename string, want Project) (SdistName, error) {
-	stem, ext, err := sdistStem(filename, ".tar.gz", ".zip", ".tar.bz2", ".tgz")
+	stem, ext, err := sdistStem(filename, ".tar.gz", ".zip", ".tar.bz2", ".tgz", ".tar")
 	if err != nil {
 		return SdistName{}, err
 	}

@@ -19,7 +19,7 @@ type Metadata struct {
 	Version         version.Version
 	RequiresPython  string // as written; old projects have some that PEP 440 does not admit, which installers ignore
 	RequiresDist    []Requirement
-	ProvidesExtra   []string // normal form (PEP 685), in order
+	ProvidesExtra   []string // normal form (PEP 685), in order; what is no name is left out
 	Dynamic         []string // as written
 }
 
@@ -88,10 +88,9 @@ func (m *Metadata) set(field, value string) error {
 		m.RequiresDist = append(m.RequiresDist, r)
 		return err
 	case "provides-extra":
-		if !isName(value) {
-			return fmt.Errorf("%.100q is not the name of an extra (PEP 685)", value)
+		if isName(value) { // old tools wrote others too: nobody can ask for those, and installers pass over them
+			m.ProvidesExtra = append(m.ProvidesExtra, normalize(value))
 		}
-		m.ProvidesExtra = append(m.ProvidesExtra, normalize(value))
 	case "dynamic":
 		m.Dynamic = append(m.Dynamic, value)
 	}

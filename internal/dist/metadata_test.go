@@ -57,7 +57,7 @@ func TestMetadataOddities(t *testing.T) {
 		{"from the future", "Metadata-Version: 3.0\nName: a\nVersion: 1\n", "newer than what is known"},
 		{"bad name", "Metadata-Version: 1.0\nName: ../a\nVersion: 1\n", "line 2, Name"},
 		{"bad version", "Metadata-Version: 1.0\nName: a\nVersion: one\n", "line 3, Version"},
-		{"bad extra", head + "Provides-Extra: -x\n", "line 4, Provides-Extra"},
+		{"extras that are no names", head + "Provides-Extra: -x\nProvides-Extra: a b\nProvides-Extra: :python_version<'3'\n", ""},
 		{"odd bytes in a requirement", head + "Requires-Dist: b\xe9\n", "line 4, Requires-Dist: it is not UTF-8"},
 		{"a body where the header should be", "\n" + head, "no Metadata-Version"},
 		{"empty", "", "no Metadata-Version"},

@@ -113,6 +113,7 @@ func TestSdistName(t *testing.T) {
 		{"Foo.Bar-1.0.zip", "foo-bar", "1.0", ".zip"},
 		{"foo-bar-baz-1.0.tar.bz2", "foo-bar-baz", "1.0", ".tar.bz2"},
 		{"foo_bar-2.0-beta2.tgz", "foo-bar", "2.0b2", ".tgz"},
+		{"foo-1.0.tar", "foo", "1.0", ".tar"},
 		{"foo-1.0-1.tar.gz", "foo", "1.0.post1", ".tar.gz"},
 		{"python-dateutil-2.8.2.tar.gz", "python-dateutil", "2.8.2", ".tar.gz"},
 		{"foo-2-1.0.tar.gz", "foo-2", "1.0", ".tar.gz"},
