@@ -46,6 +46,7 @@ type Builder struct {
 	once    sync.Once
 	flights *flights
 	builds  *prometheus.CounterVec
+	checks  *prometheus.CounterVec
 }
 
 // Start makes the builder ready. Everything it runs ends with ctx. Its counters are registered with reg.
@@ -59,7 +60,14 @@ func (b *Builder) Start(ctx context.Context, reg prometheus.Registerer) {
 		for _, o := range []string{"built", "prebuilt", "failed", "infrastructure"} {
 			b.builds.WithLabelValues(o)
 		}
-		reg.MustRegister(b.builds)
+		b.checks = prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "axle_checks_total",
+			Help: "Records whose inputs were built again: to the identical wheel, to a different one, or to none because that build failed.",
+		}, []string{"outcome"})
+		for _, o := range []string{resolver.CheckIdentical, resolver.CheckDifferent, resolver.CheckFailed} {
+			b.checks.WithLabelValues(o)
+		}
+		reg.MustRegister(b.builds, b.checks)
 	})
 }
 

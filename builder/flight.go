@@ -33,7 +33,8 @@ type flight struct {
 	key, label string
 	view       view.Digest
 	done       chan struct{}
-	err        error // readable once done is closed
+	err        error          // readable once done is closed
+	check      resolver.Check // of a check without err, likewise
 
 	mu       sync.Mutex // guards what follows
 	history  []resolver.Event

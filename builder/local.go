@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/python-wheel-build/axle/builder/crates"
@@ -31,7 +32,8 @@ type Local struct {
 	// Who stands in the records.
 	Who string
 
-	slots chan int
+	slots     chan int
+	comparing sync.Mutex // held while two wheels are compared
 }
 
 // NewLocal gives a queue with n slots.
@@ -63,6 +65,9 @@ func machinesFault(format string, args ...any) error {
 // Do runs a job to its end. See Queue.
 func (l *Local) Do(ctx context.Context, job Job, need Need, tell func(resolver.Event)) (Outcome, error) {
 	j := &run{Local: l, job: job, need: need, tell: tell}
+	if job.Against != nil {
+		j.need = j.recorded
+	}
 	out, err := j.do(ctx)
 	defer j.close()
 	if ctx.Err() != nil {
@@ -139,6 +144,9 @@ func (j *run) do(ctx context.Context) (Outcome, error) {
 	if j.digest, err = j.recipe.Digest(); err != nil {
 		return Outcome{}, err
 	}
+	if against := j.job.Against; against != nil && against.Recipe != j.digest {
+		return Outcome{}, fmt.Errorf("internal error: the record is of recipe %s, and the view's is %s", against.Recipe, j.digest)
+	}
 	if err := j.revoked(ctx, append([]cas.Digest{source.SHA256}, patches(j.recipe)...)...); err != nil {
 		return Outcome{}, err
 	}
@@ -170,6 +178,9 @@ func (j *run) do(ctx context.Context) (Outcome, error) {
 	}
 	if j.job.Stage == stageMetadata {
 		return j.prepared(ctx, result)
+	}
+	if j.job.Against != nil {
+		return j.compare(ctx, result.Wheel)
 	}
 	return j.publish(ctx, result.Wheel)
 }
@@ -315,20 +326,6 @@ func configFor(s view.Settings, backend string) map[string]any {
 	return all
 }
 
-// contains says that the second environment has every wheel of the first.
-func contains(all, some []resolver.Requirement) bool {
-	have := map[cas.Digest]bool{}
-	for _, r := range all {
-		have[r.Wheel] = true
-	}
-	for _, r := range some {
-		if !have[r.Wheel] {
-			return false
-		}
-	}
-	return true
-}
-
 // hook runs one step of the backend in an environment of exactly these wheels.
 func (j *run) hook(ctx context.Context, step pep517.Step, wheels []resolver.Requirement) (pep517.Result, error) {
 	j.used = append(j.used, wheels...)
@@ -422,7 +419,7 @@ func (j *run) inSlot(ctx context.Context, do func(pep517.Env) error) error {
 	maps.Copy(variables, j.crates.Env)
 	began := time.Now()
 	err := do(pep517.Env{Sandbox: j.walls, Slot: slot, Work: j.work, Tools: j.Tools, Python: j.m.Python, Variables: variables,
-		Binds: j.crates.Binds, Limits: j.Limits, Log: j.log})
+		Binds: j.crates.Binds, Jobs: j.moreJobs(), Limits: j.Limits, Log: j.log})
 	if err != nil && ctx.Err() != nil {
 		return ctx.Err()
 	}

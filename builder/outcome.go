@@ -130,9 +130,13 @@ func (j *run) prepared(ctx context.Context, result pep517.Result) (Outcome, erro
 	return Outcome{Promised: resolver.Promised{How: "prepared", Blob: blob}}, nil
 }
 
-// fail ends the job as failed: with its log, and remembered where the inputs are at fault.
+// fail ends the job as failed: with its log, and remembered where the inputs are at fault. Of a check that is a finding.
 func (j *run) fail(ctx context.Context, f *failed) (Outcome, error) {
 	f.title = printable(f.title, titleKept)
+	if j.job.Against != nil && f.class == "build" {
+		j.step("failed: %s", f.title)
+		return j.failedAgain(ctx, f.title)
+	}
 	failure := resolver.Failure{Project: j.project(), Version: j.version(), Recipe: j.digest, View: j.job.View.Digest(), Stage: j.job.Stage,
 		Resolved: f.resolved, Requirements: j.used, Class: f.class, Title: f.title, Who: j.Who, When: time.Now().UTC().Truncate(time.Second)}
 	j.step("failed: %s", f.title)

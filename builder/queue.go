@@ -14,6 +14,9 @@ type Job struct {
 	View   *view.View
 	Source resolver.Source
 	Retry  bool
+	// Against makes it a check: the record's requirements are used and no others, the wheel is compared with the record's and not
+	// published, and a failure by the inputs is a finding. Stage is stageWheel then, and Retry is set.
+	Against *resolver.Record
 }
 
 // Outcome is how a job ended; exactly one field is set, but Promised of a backend without the metadata hook is empty too.
@@ -21,6 +24,7 @@ type Outcome struct {
 	Record   *resolver.Record
 	Promised resolver.Promised
 	Failure  *resolver.Failure
+	Check    *resolver.Check
 	// Blocked are build requirements that are not hits. Nothing of the job is left; it can be run again when they are.
 	Blocked []resolver.Pin
 }
@@ -31,7 +35,7 @@ type Outcome struct {
 type Need func(ctx context.Context, reqs []dist.Requirement, hold []resolver.Requirement) (wheels []resolver.Requirement, blocked []resolver.Pin, err error)
 
 // Queue runs ready jobs somewhere and waits for the outcome. need is called back while the job runs; tell is told of its steps and
-// its log. An error is an internal one: everything that the inputs or the machine did is an Outcome.
+// its log. A check needs no need. An error is an internal one: everything that the inputs or the machine did is an Outcome.
 type Queue interface {
 	Do(ctx context.Context, job Job, need Need, tell func(resolver.Event)) (Outcome, error)
 }

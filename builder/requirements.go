@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/python-wheel-build/axle/builder/sandbox"
+	"github.com/python-wheel-build/axle/cas"
 	"github.com/python-wheel-build/axle/internal/dist"
 	"github.com/python-wheel-build/axle/resolver"
 	"github.com/python-wheel-build/axle/resolver/view"
@@ -102,8 +103,25 @@ func (b *Builder) resolve(ctx context.Context, a resolver.Ask, f *flight, reqs [
 		BaseContext: func(net.Listener) context.Context { return resolver.WithAsker(ctx, asker) }}
 	go func() { _ = server.Serve(listener) }() // ends with Close
 	defer server.Close()
+	u := uv{tools: b.Tools, scratch: b.Catalog.Store.Scratch(), python: machine.Python,
+		from: []string{"--index-url", fmt.Sprintf("http://%s/view/@%s/simple/", listener.Addr(), v.Digest())}}
+	pins, err := u.resolve(ctx, v, reqs, hold)
+	if noted := asker.Noted(); err != nil && ctx.Err() == nil && noted != nil {
+		return nil, needs(a, noted) // why uv got no metadata says more than that it got none
+	}
+	return pins, err
+}
 
-	dir, err := os.MkdirTemp(b.Catalog.Store.Scratch(), "resolve-")
+// uv resolves requirements to versions of what from offers, which is arguments such as an --index-url.
+type uv struct {
+	tools, scratch, python string
+	from                   []string
+}
+
+// resolve gives versions that satisfy the requirements and the view's constraints, those of hold where a project has one there. It is an
+// *unresolvable where there are none.
+func (u uv) resolve(ctx context.Context, v *view.View, reqs []dist.Requirement, hold []resolver.Requirement) ([]resolver.Pin, error) {
+	dir, err := os.MkdirTemp(u.scratch, "resolve-")
 	if err != nil {
 		return nil, fmt.Errorf("resolving build requirements: %w", err)
 	}
@@ -121,9 +139,9 @@ func (b *Builder) resolve(ctx context.Context, a resolver.Ask, f *flight, reqs [
 	if err := os.WriteFile(filepath.Join(dir, "constraints.txt"), []byte(constraints.String()), 0o600); err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, filepath.Join(b.Tools, "bin", "uv"), "pip", "compile", "--quiet", "--no-config", "--no-cache", "--no-build",
-		"--no-header", "--no-annotate", "--no-sources", "--python", machine.Python, "--constraints", "constraints.txt",
-		"--index-url", fmt.Sprintf("http://%s/view/@%s/simple/", listener.Addr(), v.Digest()), "-")
+	args := append([]string{"pip", "compile", "--quiet", "--no-config", "--no-cache", "--no-build", "--no-header", "--no-annotate", "--no-sources",
+		"--python", u.python, "--constraints", "constraints.txt"}, u.from...)
+	cmd := exec.CommandContext(ctx, filepath.Join(u.tools, "bin", "uv"), append(args, "-")...)
 	cmd.Dir = dir
 	cmd.Stdin = strings.NewReader(in.String())
 	// Held as long as a build takes: this client is ours, and no proxy stands between.
@@ -135,9 +153,6 @@ func (b *Builder) resolve(ctx context.Context, a resolver.Ask, f *flight, reqs [
 	if err := sandbox.RunTied(cmd); err != nil {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
-		}
-		if noted := asker.Noted(); noted != nil {
-			return nil, needs(a, noted) // why uv got no metadata says more than that it got none
 		}
 		var exit *exec.ExitError
 		if !errors.As(err, &exit) || exit.ExitCode() != 1 {
@@ -159,4 +174,18 @@ func (b *Builder) resolve(ctx context.Context, a resolver.Ask, f *flight, reqs [
 		pins = append(pins, p)
 	}
 	return pins, nil
+}
+
+// contains says that the second environment has every wheel of the first.
+func contains(all, some []resolver.Requirement) bool {
+	have := map[cas.Digest]bool{}
+	for _, r := range all {
+		have[r.Wheel] = true
+	}
+	for _, r := range some {
+		if !have[r.Wheel] {
+			return false
+		}
+	}
+	return true
 }

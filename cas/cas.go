@@ -18,6 +18,7 @@
 //	records/<project>/<version>/<recipe>/<input>/<n>.json
 //	metadata/<recipe>.json
 //	failures/<recipe>/<uuid>.json
+//	checks/<project>/<version>/<recipe>/<input>/<random>.json
 //	names/<name>/<12 digits>.json
 //	revocations/<sha256>.json
 //	quarantine/<key>.<n>                                  what was found damaged, or moved away by a caller

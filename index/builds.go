@@ -23,6 +23,8 @@ type BuildRequest struct {
 	Requirements []string `json:"requirements"`
 	// Retry tries again what is remembered as failed.
 	Retry bool `json:"retry"`
+	// Check builds each wheel's inputs once more and says whether that gives the same wheel.
+	Check bool `json:"check"`
 }
 
 // BuildLine is one line of the answer, which is application/x-ndjson. Its Kind is
@@ -47,6 +49,8 @@ type BuildLine struct {
 	Status      int    `json:"status,omitempty"`  // of the problem, as a request for the wheel would have got it
 	Log         string `json:"log,omitempty"`     // absolute URL of the build's log, failed or not; none of a wheel taken pre-built
 
+	Check *Check `json:"check,omitempty"` // of a result with a wheel, where asked for
+
 	*BuildSummary
 }
 
@@ -54,7 +58,8 @@ type BuildLine struct {
 type BuildSummary struct {
 	OK      int   `json:"ok"`
 	Failed  int   `json:"failed"`
-	Idle    int   `json:"idle"` // nothing to do
+	Differ  int   `json:"differ"` // of the OK ones: built again, they gave another wheel or none
+	Idle    int   `json:"idle"`   // nothing to do
 	Dropped int64 `json:"dropped"`
 }
 
@@ -138,7 +143,7 @@ func (s *site) builds(w http.ResponseWriter, r *http.Request) error {
 	var all sync.WaitGroup
 	for i, want := range wanted {
 		all.Go(func() {
-			line := s.build(r, name, want, resolver.Ask{View: name.View, Project: want.Project, Retry: req.Retry, Watch: t.watch}, picking)
+			line := s.build(r, name, want, resolver.Ask{View: name.View, Project: want.Project, Retry: req.Retry, Watch: t.watch}, picking, req.Check)
 			line.Kind, line.Time, line.Requirement, line.Project = "result", s.now().UTC(), req.Requirements[i], string(want.Project)
 			select {
 			case results <- line:
@@ -191,6 +196,9 @@ func (t *telling) write(w http.ResponseWriter, results <-chan BuildLine, now fun
 				sum.Idle++
 			default:
 				sum.OK++
+				if line.Check != nil && !line.Check.Reproducible {
+					sum.Differ++
+				}
 			}
 		}
 		_ = enc.Encode(line) // a client that is gone ends r's context, and that ends the waits
@@ -200,8 +208,8 @@ func (t *telling) write(w http.ResponseWriter, results <-chan BuildLine, now fun
 	}
 }
 
-// build sees to one requirement.
-func (s *site) build(r *http.Request, name resolver.Name, want dist.Requirement, ask resolver.Ask, picking chan struct{}) BuildLine {
+// build sees to one requirement, and with again to a second build of it.
+func (s *site) build(r *http.Request, name resolver.Name, want dist.Requirement, ask resolver.Ask, picking chan struct{}, again bool) BuildLine {
 	fail := func(err error) BuildLine {
 		p := s.problem(r, err)
 		line := BuildLine{Problem: p.Title, Status: p.Status, Log: p.Log}
@@ -236,6 +244,13 @@ func (s *site) build(r *http.Request, name resolver.Name, want dist.Requirement,
 	line := BuildLine{Version: rec.Version.String(), Filename: rec.Listed(), SHA256: rec.Wheel.Encoded(), URL: absolute(r) + filePath(rec)}
 	if rec.Log != "" {
 		line.Log = absolute(r) + "api/v1/" + logPath("logs", resolver.Failure{Project: rec.Project, Version: rec.Version, Log: rec.Log})
+	}
+	if again {
+		k, err := s.Builder.Check(r.Context(), ask, rec)
+		if err != nil {
+			return fail(err)
+		}
+		line.Check = told(r, k)
 	}
 	return line
 }

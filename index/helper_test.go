@@ -225,6 +225,16 @@ func (b *fakeBuilder) Metadata(ctx context.Context, a resolver.Ask) (resolver.Pr
 	return f.promised, f.err
 }
 
+// Check notes that a second build gave other bytes.
+func (b *fakeBuilder) Check(ctx context.Context, a resolver.Ask, r resolver.Record) (resolver.Check, error) {
+	other, err := b.catalog.Store.AddBytes(ctx, []byte("another wheel"))
+	if err != nil {
+		return resolver.Check{}, err
+	}
+	return b.catalog.NoteCheck(ctx, resolver.Check{Project: r.Project, Version: r.Version, Recipe: r.Recipe, Input: r.Input(), Outcome: resolver.CheckDifferent,
+		Wheel: r.Wheel, Other: other, Differences: []string{"demo.py: \x1b[31m"}, Log: r.Log, Who: "fake", When: time.Now()})
+}
+
 func (b *fakeBuilder) wait(ctx context.Context, stage string, a resolver.Ask, work func(context.Context, resolver.Ask, *flight) error) (*flight, error) {
 	key := stage + " " + string(a.Project) + "==" + a.Version.String()
 	b.mu.Lock()

@@ -12,7 +12,7 @@
 //	/files/<sha256>/<filename>[.metadata]   a wheel that a record names; immutable
 //	/view/@<digest>/promise/<filename>[.metadata]  builds, waits, answers with the wheel itself
 //	/failed/<project>/<version>/<log>       422 with the reason and the last lines of the log
-//	/api/v1/builds, /api/v1/views, /api/v1/logs/<project>/<version>/<log>
+//	/api/v1/builds, /api/v1/views, /api/v1/logs/<project>/<version>/<log>, /api/v1/checks/<project>/<version>
 //	/healthz /readyz /metrics /robots.txt /
 //
 // What it promises: a page runs nothing and writes nothing; only a GET of a promise, or POST /api/v1/builds, makes anybody build, and a
@@ -45,6 +45,9 @@ type Builder interface {
 	Ensure(ctx context.Context, a resolver.Ask) (resolver.Record, error)
 	// Metadata gives the core metadata without building the wheel, where that is possible; waiting is as with Ensure.
 	Metadata(ctx context.Context, a resolver.Ask) (resolver.Promised, error)
+	// Check builds the inputs of the record, which is the hit of the ask, once more and says whether that gives the same wheel. The
+	// record stays; waiting is as with Ensure.
+	Check(ctx context.Context, a resolver.Ask, r resolver.Record) (resolver.Check, error)
 }
 
 // Server answers. Catalog, Names and Builder are required; no field is changed after the first call of a method.
@@ -157,6 +160,7 @@ func (s *site) routes() http.Handler {
 	route("/files/:sha256/:file", s.file)
 	route("/failed/:project/:version/:log", s.failed)
 	route("/api/v1/logs/:project/:version/:log", s.log)
+	route("/api/v1/checks/:project/:version", s.checks)
 	route("/api/v1/views", s.views)
 	e.POST("/api/v1/builds", func(c echo.Context) error { return s.builds(c.Response().Writer, c.Request()) })
 	route("/healthz", func(w http.ResponseWriter, _ *http.Request, _ func(string) string) error { return text(w, "ok\n") })

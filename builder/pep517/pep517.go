@@ -18,6 +18,7 @@ package pep517
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	_ "embed"
 	"encoding/json"
@@ -56,6 +57,7 @@ type Env struct {
 	Python    string            // the interpreter, absolute; the Root shows it at the same path
 	Variables map[string]string // the settings' environment variables: they win over all others
 	Binds     []sandbox.Bind    // shown to hooks besides
+	Jobs      int               // how much tools may do at once; 0 is the slot's share of the cores
 	Limits    sandbox.Limits    // of each call
 	Log       io.Writer         // what uv and the backend print; nil drops it
 }
@@ -196,7 +198,7 @@ func (e Env) job(s Step) (job, []sandbox.Bind, error) {
 // changes no wheel.
 func (e Env) environment() map[string]string {
 	root := e.Sandbox.Root()
-	jobs := strconv.Itoa(max(1, runtime.GOMAXPROCS(0)/e.Sandbox.Slots()))
+	jobs := strconv.Itoa(cmp.Or(e.Jobs, max(1, runtime.GOMAXPROCS(0)/e.Sandbox.Slots())))
 	env := map[string]string{
 		"PATH": strings.Join(append([]string{"/build/venv/bin"}, root.Path...), ":"),
 		"HOME": "/build/home", "TMPDIR": "/tmp", "VIRTUAL_ENV": "/build/venv",

@@ -20,6 +20,7 @@ type buildCmd struct {
 	Server       string   `env:"AXLE_SERVER" default:"http://127.0.0.1:8080" help:"The server to ask."`
 	View         string   `default:"default" help:"Name or @digest of the view."`
 	Retry        bool     `help:"Try again what is remembered as failed."`
+	Check        bool     `help:"Build the same inputs once more and compare: fails where that gives another wheel, and says file by file how it differs."`
 }
 
 // line is one line of the server's answer; which fields are set says what it is.
@@ -34,14 +35,16 @@ type line struct {
 	Skipped     string `json:"skipped"`
 	Problem     string `json:"problem"`
 	LogURL      string `json:"log"`
+	Check       *check `json:"check"`
 	// of the summary
 	Failed  int   `json:"failed"`
+	Differ  int   `json:"differ"`
 	Dropped int64 `json:"dropped"`
 }
 
 // Run prints the URL of each wheel on standard output, and what happens on standard error.
 func (c buildCmd) Run(ctx context.Context, s *streams) error {
-	body, err := json.Marshal(map[string]any{"view": c.View, "requirements": c.Requirements, "retry": c.Retry})
+	body, err := json.Marshal(map[string]any{"view": c.View, "requirements": c.Requirements, "retry": c.Retry, "check": c.Check})
 	if err != nil {
 		return err
 	}
@@ -77,8 +80,15 @@ func (c buildCmd) Run(ctx context.Context, s *streams) error {
 			n.say("the whole log of %s", log)
 		}
 	}
+	var failed []string
 	if sum.Failed > 0 {
-		return fmt.Errorf("%d of %d failed", sum.Failed, len(c.Requirements))
+		failed = append(failed, fmt.Sprintf("%d of %d failed", sum.Failed, len(c.Requirements)))
+	}
+	if sum.Differ > 0 {
+		failed = append(failed, fmt.Sprintf("%d of %d not reproducible", sum.Differ, len(c.Requirements)))
+	}
+	if failed != nil {
+		return errors.New(strings.Join(failed, ", "))
 	}
 	return nil
 }
@@ -194,6 +204,9 @@ func (n *narrator) result(build string, l line) {
 		}
 	default:
 		fmt.Fprintln(n.out, l.URL)
+		if l.Check != nil {
+			n.check(l.Requirement, *l.Check)
+		}
 	}
 }
 

@@ -208,6 +208,10 @@ func (w *Wheel) Metadata() ([]byte, error) { return w.required("METADATA") }
 // Files yields the names of all files, sorted.
 func (w *Wheel) Files() []string { return slices.Sorted(maps.Keys(w.files)) }
 
+// Entries are the files and folders as the directory has them, in its order. One of them gives, opened, at most the bytes that the directory
+// says, which the limits allow.
+func (w *Wheel) Entries() []*zip.File { return w.entries }
+
 // WheelFile is the parsed WHEEL file.
 func (w *Wheel) WheelFile() (WheelFile, error) {
 	b, err := w.required("WHEEL")
