@@ -1,4 +1,4 @@
-.PHONY: run build test apt real fuzz lint tools clean
+.PHONY: run build test apt real reproducible fuzz lint tools clean
 GO ?= go
 TOOLS := $(CURDIR)/.tools
 export AXLE_TOOLS := $(TOOLS)
@@ -29,6 +29,10 @@ apt: tools
 # The same against the real upstream, whole: cold store, every client, everything from source.
 real: tools build
 	$(GO) test -count=1 -timeout 80m -run 'TestReal' ./cmd/axle -real -v
+
+# Some thirty real sdists, of each kind of build backend, built twice: a table of what came out byte for byte the same.
+reproducible: tools build
+	$(GO) test -count=1 -timeout 180m -run 'TestReproducible' ./cmd/axle -reproducible -v
 
 lint:
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo "run gofmt -w on these"; exit 1; }

@@ -9,6 +9,7 @@ package compare
 
 import (
 	"archive/zip"
+	"compress/flate"
 	"context"
 	"errors"
 	"fmt"
@@ -266,7 +267,8 @@ type stranger struct {
 
 func (s *stranger) Read(p []byte) (int, error) {
 	n, err := s.ReadCloser.Read(p)
-	if errors.Is(err, zip.ErrChecksum) || errors.Is(err, zip.ErrFormat) || errors.Is(err, io.ErrUnexpectedEOF) {
+	var corrupt flate.CorruptInputError
+	if errors.As(err, &corrupt) || errors.Is(err, zip.ErrChecksum) || errors.Is(err, zip.ErrFormat) || errors.Is(err, io.ErrUnexpectedEOF) {
 		err = &archive.Error{Archive: "wheel", Entry: s.name, Err: err}
 	}
 	return n, err

@@ -2,6 +2,7 @@ package compare
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"debug/elf"
 	"encoding/binary"
@@ -92,8 +93,8 @@ func explainELF(a, b []byte, at int64) string {
 	size := fmt.Sprintf("(%d bytes, then %d)", len(a), len(b))
 	sa, errA := sections(a)
 	sb, errB := sections(b)
-	if errA != nil || errB != nil {
-		return fmt.Sprintf("an object that can't be taken apart, differs from byte %d on %s: %v", at, size, errors.Join(errA, errB))
+	if err := cmp.Or(errA, errB); err != nil {
+		return fmt.Sprintf("an object that can't be taken apart, differs from byte %d on %s: %v", at, size, err)
 	}
 	var names []string
 	var said string

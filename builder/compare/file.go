@@ -218,19 +218,17 @@ func excerpt(f *zip.File, from, n int64) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(r, n))
 }
 
+// isText tells UTF-8 without control characters. An excerpt may begin and end in mid-character.
 func isText(b []byte) bool {
-	if len(b) > utf8.UTFMax { // it may begin and end in mid-character
-		for range utf8.UTFMax {
-			if r, _ := utf8.DecodeRune(b); r != utf8.RuneError {
-				break
+	for i := 0; i < utf8.UTFMax && len(b) > 0 && !utf8.RuneStart(b[0]); i++ {
+		b = b[1:]
+	}
+	for i := 1; i < utf8.UTFMax && i <= len(b); i++ {
+		if end := b[len(b)-i:]; utf8.RuneStart(end[0]) {
+			if !utf8.FullRune(end) {
+				b = b[:len(b)-i]
 			}
-			b = b[1:]
-		}
-		for range utf8.UTFMax {
-			if r, _ := utf8.DecodeLastRune(b); r != utf8.RuneError {
-				break
-			}
-			b = b[:len(b)-1]
+			break
 		}
 	}
 	return utf8.Valid(b) && !bytes.ContainsFunc(b, func(c rune) bool { return c < ' ' && !strings.ContainsRune("\t\n\r\f\v", c) })
