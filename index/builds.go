@@ -58,9 +58,9 @@ type BuildLine struct {
 type BuildSummary struct {
 	OK      int   `json:"ok"`
 	Failed  int   `json:"failed"`
-	Differ  int   `json:"differ"` // of the OK ones: built again, they gave another wheel or none
-	Idle    int   `json:"idle"`   // nothing to do
+	Idle    int   `json:"idle"` // nothing to do
 	Dropped int64 `json:"dropped"`
+	Differ  int   `json:"differ,omitempty"` // of the OK ones: built again, they gave another wheel or none
 }
 
 const (

@@ -238,3 +238,45 @@ func FuzzBuildBody(f *testing.F) {
 		}
 	})
 }
+
+// TestBuildsChecked: a second build is told in the result and listed, and its wheel is not to be had.
+func TestBuildsChecked(t *testing.T) {
+	w := newWorld(t, nil)
+	w.add(testindex.Spec{Name: "demo", Version: "1.0"})
+	if empty := w.get(w.url + "api/v1/checks/demo/1.0"); empty.status != 200 || empty.body != "{\"checks\":[]}\n" {
+		t.Errorf("before: %d %s", empty.status, empty.body)
+	}
+	lines := w.order(`{"requirements": ["demo", "unknown"], "check": true}`)
+	sum := lines[len(lines)-1].BuildSummary
+	if sum.OK != 1 || sum.Failed != 1 || sum.Differ != 1 {
+		t.Errorf("%+v", sum)
+	}
+	var told *BuildLine
+	for _, l := range lines {
+		if l.Kind == "result" && l.Requirement == "demo" {
+			told = &l
+		} else if l.Check != nil {
+			t.Errorf("%+v", l)
+		}
+	}
+	if told == nil || told.Check == nil || told.Check.Reproducible || told.Check.Outcome != "different" || told.Check.SHA256 != told.SHA256 || told.Check.Other == told.SHA256 {
+		t.Fatalf("%+v", told)
+	}
+	var kept struct{ Checks []Check }
+	got := w.get(w.url + "api/v1/checks/Demo/1.0")
+	check(t, json.Unmarshal([]byte(got.body), &kept))
+	if got.header.Get("Content-Type") != "application/json" || len(kept.Checks) != 1 || !reflect.DeepEqual(kept.Checks[0], *told.Check) || kept.Checks[0].Differences[0] != `demo.py: \x1b[31m` {
+		t.Errorf("%s, want %+v", got.body, told.Check)
+	}
+	if got := w.get(w.url + "files/" + kept.Checks[0].Other + "/" + told.Filename); got.status != 404 {
+		t.Errorf("the second wheel is served: %d", got.status)
+	}
+	for _, path := range []string{"-/1.0", "demo/x"} {
+		if p := w.get(w.url + "api/v1/checks/" + path).problem(t); p.Status != 404 {
+			t.Errorf("%s: %+v", path, p)
+		}
+	}
+	if lines := w.order(`{"requirements": ["demo"]}`); lines[len(lines)-2].Check != nil {
+		t.Errorf("not asked for: %+v", lines)
+	}
+}

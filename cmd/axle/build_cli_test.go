@@ -105,6 +105,15 @@ func TestBuildTells(t *testing.T) {
 		"dropped": {
 			[]map[string]any{told("log", "foo", "a\n"), built, summary(0, 90)},
 			"http://x/foo.whl\n", "axle: foo 1.0:\na\naxle: 90 pieces of log were left out, for this terminal was too slow to take them\naxle: the whole log of foo: http://x/log/foo\n", ""},
+		"checked": {
+			[]map[string]any{
+				result("foo", map[string]any{"version": "1.0", "url": "http://x/foo.whl", "check": map[string]any{"outcome": "identical", "sha256": "aa", "other": "aa"}}),
+				result("bar", map[string]any{"version": "1.0", "url": "http://x/bar.whl", "check": map[string]any{"outcome": "different", "sha256": "bb", "other": "cc",
+					"differences": []string{"bar.py: line 1 was \"\x1b\""}, "log": "http://x/log/again"}}),
+				{"kind": "summary", "failed": 0, "differ": 1, "dropped": 0}},
+			"http://x/foo.whl\nhttp://x/bar.whl\n", "axle: foo: check: identical: built again it is the same sha256:aa\n" +
+				"axle: bar: check: NOT reproducible: sha256:bb, built again sha256:cc\naxle:   bar.py: line 1 was \"\\x1b\"\naxle:   log of the second build: http://x/log/again\n",
+			"1 of 1 not reproducible"},
 		"cut": {
 			[]map[string]any{told("log", "foo", "a")},
 			"", "axle: foo 1.0:\na\n", "the server ended the answer early; run the same command again"},
