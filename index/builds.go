@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/python-wheel-build/axle/index/checks"
 	"github.com/python-wheel-build/axle/internal/dist"
 	"github.com/python-wheel-build/axle/resolver"
 )
@@ -49,7 +50,7 @@ type BuildLine struct {
 	Status      int    `json:"status,omitempty"`  // of the problem, as a request for the wheel would have got it
 	Log         string `json:"log,omitempty"`     // absolute URL of the build's log, failed or not; none of a wheel taken pre-built
 
-	Check *Check `json:"check,omitempty"` // of a result with a wheel, where asked for
+	Check *checks.Check `json:"check,omitempty"` // of a result with a wheel, where asked for
 
 	*BuildSummary
 }
@@ -250,7 +251,7 @@ func (s *site) build(r *http.Request, name resolver.Name, want dist.Requirement,
 		if err != nil {
 			return fail(err)
 		}
-		line.Check = told(r, k)
+		line.Check = checks.Of(k, checkLog(r))
 	}
 	return line
 }

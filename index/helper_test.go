@@ -232,7 +232,7 @@ func (b *fakeBuilder) Check(ctx context.Context, a resolver.Ask, r resolver.Reco
 		return resolver.Check{}, err
 	}
 	return b.catalog.NoteCheck(ctx, resolver.Check{Project: r.Project, Version: r.Version, Recipe: r.Recipe, Input: r.Input(), Outcome: resolver.CheckDifferent,
-		Wheel: r.Wheel, Other: other, Differences: []string{"demo.py: \x1b[31m"}, Log: r.Log, Who: "fake", When: time.Now()})
+		Wheel: r.Wheel, Other: other, Differences: []string{"demo.py: …"}, Log: r.Log, Who: "fake", When: time.Now()})
 }
 
 func (b *fakeBuilder) wait(ctx context.Context, stage string, a resolver.Ask, work func(context.Context, resolver.Ask, *flight) error) (*flight, error) {

@@ -28,7 +28,7 @@ func (s *site) pick(ctx context.Context, name resolver.Name, want dist.Requireme
 	if err != nil {
 		return version.Version{}, fmt.Errorf("target of view %s: Python %q: %w", name.Name, name.View.Target.PythonFullVersion, err)
 	}
-	prereleases := namesPrerelease(want.Set)
+	prereleases := want.Set.NamesPrerelease()
 	nearest := ""
 	for i := len(answers) - 1; i >= 0; i-- {
 		v := answers[i].Source.Version
@@ -63,19 +63,4 @@ func whyNot(name resolver.Name, want dist.Requirement, s resolver.Source, python
 		}
 	}
 	return ""
-}
-
-// namesPrerelease says whether a specifier set asks for prereleases by naming one (PEP 440, "Handling of pre-releases"); excluding one
-// is no asking.
-func namesPrerelease(set version.Set) bool {
-	for clause := range strings.SplitSeq(set.String(), ",") {
-		text := strings.TrimLeft(clause, "=<>~! ")
-		if strings.HasPrefix(clause, "!=") {
-			continue
-		}
-		if v, err := version.Parse(strings.TrimSuffix(text, ".*")); err == nil && v.IsPrerelease() {
-			return true
-		}
-	}
-	return false
 }

@@ -14,7 +14,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
-	"github.com/python-wheel-build/axle/index"
+	"github.com/python-wheel-build/axle/index/checks"
 	"github.com/python-wheel-build/axle/internal/testindex"
 )
 
@@ -34,9 +34,9 @@ sys.modules["testindex_backend"].zipfile = type("zipfile", (), {"ZipFile": Z, "Z
 `
 
 // checksOf is what the server keeps of a version's checks, newest first.
-func (r *rig) checksOf(project string) []index.Check {
+func (r *rig) checksOf(project string) []checks.Check {
 	r.t.Helper()
-	var out struct{ Checks []index.Check }
+	var out struct{ Checks []checks.Check }
 	got := r.get("/api/v1/checks/"+project+"/1.0", nil)
 	if got.status != http.StatusOK {
 		r.t.Fatalf("checks of %s: %d %s", project, got.status, got.body)
@@ -118,10 +118,10 @@ func TestCheck(t *testing.T) {
 			if !strings.Contains(url, "/"+sum+"/") {
 				t.Errorf("%s has now the bytes %s", url, sum)
 			}
-			checks := r.checksOf(test.name)
+			kept := r.checksOf(test.name)
 			if test.outcome == "" {
-				if len(checks) != 0 {
-					t.Errorf("kept: %+v", checks)
+				if len(kept) != 0 {
+					t.Errorf("kept: %+v", kept)
 				}
 				return
 			}
@@ -129,10 +129,10 @@ func TestCheck(t *testing.T) {
 			if test.name == "same" || test.name == "random" {
 				want = 2
 			}
-			if len(checks) != want {
-				t.Fatalf("%d checks are kept, want %d: %+v", len(checks), want, checks)
+			if len(kept) != want {
+				t.Fatalf("%d checks are kept, want %d: %+v", len(kept), want, kept)
 			}
-			for _, c := range checks {
+			for _, c := range kept {
 				if c.Outcome != test.outcome || c.SHA256 != sum || (c.Other == sum) != (test.outcome == "identical") || (c.Other == "") != (test.outcome == "failed") ||
 					(len(c.Differences) == 0) != (test.outcome == "identical") || c.Recipe == "" || c.Input == "" || c.Who == "" || c.When.IsZero() {
 					t.Errorf("%+v", c)

@@ -265,3 +265,18 @@ func (c clause) canonical() string {
 		return c.op + c.version.trimmed()
 	}
 }
+
+// NamesPrerelease says whether the set asks for prereleases by naming one (PEP 440, "Handling of pre-releases"); excluding one is no
+// asking.
+func (s Set) NamesPrerelease() bool {
+	for clause := range strings.SplitSeq(s.String(), ",") {
+		text := strings.TrimLeft(clause, "=<>~! ")
+		if strings.HasPrefix(clause, "!=") {
+			continue
+		}
+		if v, err := Parse(strings.TrimSuffix(text, ".*")); err == nil && v.IsPrerelease() {
+			return true
+		}
+	}
+	return false
+}
