@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"strconv"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -28,18 +29,20 @@ const format = "axle/view/v1"
 
 // document is a view's canonical form. A field at its default is left out, so that a new optional field changes no old digest.
 type document struct {
-	Format      string                           `json:"format"`
-	Variant     string                           `json:"variant"`
-	Settings    map[dist.Project]ProjectSettings `json:"settings,omitempty"`
-	Backends    map[string]ConfigSettings        `json:"backends,omitempty"`
-	Patches     []ProjectPatch                   `json:"patches,omitempty"`
-	Constraints []string                         `json:"constraints,omitempty"`
-	Environment map[string]string                `json:"environment,omitempty"`
-	Target      dist.Target                      `json:"target"`
-	Indexes     []indexDocument                  `json:"indexes,omitempty"`
-	Private     []string                         `json:"private,omitempty"`
-	WheelsOnly  string                           `json:"wheels_only,omitempty"`
-	Origins     []string                         `json:"origins"`
+	Format   string                           `json:"format"`
+	Variant  string                           `json:"variant"`
+	Settings map[dist.Project]ProjectSettings `json:"settings,omitempty"`
+	Backends map[string]ConfigSettings        `json:"backends,omitempty"`
+	// Changes is how many lines the variant's own changelog has, in decimal.
+	Changes     string            `json:"changes,omitempty"`
+	Patches     []ProjectPatch    `json:"patches,omitempty"`
+	Constraints []string          `json:"constraints,omitempty"`
+	Environment map[string]string `json:"environment,omitempty"`
+	Target      dist.Target       `json:"target"`
+	Indexes     []indexDocument   `json:"indexes,omitempty"`
+	Private     []string          `json:"private,omitempty"`
+	WheelsOnly  string            `json:"wheels_only,omitempty"`
+	Origins     []string          `json:"origins"`
 }
 
 type indexDocument struct {
@@ -72,6 +75,12 @@ func decode(b []byte) (*View, error) {
 		Target: d.Target, Private: d.Private, WheelsOnly: d.WheelsOnly, Origins: d.Origins,
 		digest: Digest(digest.FromBytes(b)), constraints: d.Constraints,
 		admitted: map[dist.Project][]version.Set{}, patches: map[dist.Project][]ProjectPatch{},
+	}
+	if d.Changes != "" {
+		var err error
+		if v.changes, err = strconv.Atoi(d.Changes); err != nil {
+			return nil, fmt.Errorf("changes: %w", err)
+		}
 	}
 	if v.WheelsOnly == "" {
 		v.WheelsOnly = Refuse

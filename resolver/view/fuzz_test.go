@@ -24,7 +24,7 @@ func FuzzSettings(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		in := tree{"settings/foo.yaml": []byte(text)}
-		d, err := in.interpret("over", "cpu")
+		d, err := in.interpret("over", "cpu", nil)
 		if err != nil {
 			if !strings.HasPrefix(err.Error(), "over/settings/foo.yaml:") {
 				t.Fatalf("the error does not name the file: %v", err)
@@ -65,7 +65,7 @@ func FuzzSettings(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		again, err := tree{"settings/foo.yaml": out}.interpret("over", "cpu")
+		again, err := tree{"settings/foo.yaml": out}.interpret("over", "cpu", nil)
 		if err != nil {
 			t.Fatalf("%v of\n%s", err, out)
 		}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 
 	"github.com/opencontainers/go-digest"
 
@@ -115,15 +116,29 @@ func (c Config) document(in inputs, env environ.Set, t dist.Target) (*document, 
 	if err := checkVariant(c.Variant); err != nil {
 		return nil, nil, err
 	}
-	said, err := in.settings.interpret(c.Settings, c.Variant)
+	environment := map[string]string{}
+	var blobs [][]byte
+	for name, component := range env {
+		environment[name] = component.Value
+		if component.Text != nil {
+			if got := digest.FromBytes(component.Text).String(); got != component.Value {
+				return nil, nil, fmt.Errorf("environment %s: its value %s is not its text's digest %s", name, component.Value, got)
+			}
+			blobs = append(blobs, component.Text)
+		}
+	}
+	said, err := in.settings.interpret(c.Settings, c.Variant, environment)
 	if err != nil {
 		return nil, nil, err
 	}
 	d := &document{
 		Format: format, Variant: c.Variant, Settings: said.projects, Backends: said.backends, Patches: said.patches,
-		Environment: map[string]string{}, Target: t, Origins: []string{"axle"},
+		Environment: environment, Target: t, Origins: []string{"axle"},
 	}
-	blobs := said.blobs
+	if said.changes > 0 {
+		d.Changes = strconv.Itoa(said.changes)
+	}
+	blobs = append(blobs, said.blobs...)
 
 	var constraints []constraint
 	for i, b := range in.constraints {
@@ -137,15 +152,6 @@ func (c Config) document(in inputs, env environ.Set, t dist.Target) (*document, 
 		return nil, nil, err
 	}
 
-	for name, component := range env {
-		d.Environment[name] = component.Value
-		if component.Text != nil {
-			if got := digest.FromBytes(component.Text).String(); got != component.Value {
-				return nil, nil, fmt.Errorf("environment %s: its value %s is not its text's digest %s", name, component.Value, got)
-			}
-			blobs = append(blobs, component.Text)
-		}
-	}
 	for _, i := range c.Upstream {
 		if err := checkName(i.Name); err != nil {
 			return nil, nil, fmt.Errorf("upstream: %w", err)

@@ -3,7 +3,6 @@ package view
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
 	"path"
 	"regexp"
 	"slices"
@@ -41,14 +40,21 @@ func (c *ConfigSettings) UnmarshalJSON(b []byte) error {
 
 // ProjectSettings are one project's settings with the view's variant already applied.
 type ProjectSettings struct {
-	Env            map[string]string `json:"env,omitempty"`
+	Env map[string]string `json:"env,omitempty"`
+	// Templates are variables whose values are known only with the version or in the sandbox: see Fill.
+	Templates      map[string]string `json:"env_templates,omitempty"`
 	ConfigSettings ConfigSettings    `json:"config_settings,omitempty"`
 	BuildDir       string            `json:"build_dir,omitempty"`
 	PreBuilt       bool              `json:"pre_built,omitempty"`
+	Override       *Override         `json:"project_override,omitempty"`
+	// Changes is how many lines the project's changelog has for a version, by version in normal form, in decimal.
+	Changes map[string]string `json:"changes,omitempty"`
+
+	vars []variable // of the file, until they are expanded
 }
 
 func (s ProjectSettings) isZero() bool {
-	return len(s.Env) == 0 && len(s.ConfigSettings) == 0 && s.BuildDir == "" && !s.PreBuilt
+	return len(s.Env) == 0 && len(s.Templates) == 0 && len(s.ConfigSettings) == 0 && s.BuildDir == "" && !s.PreBuilt && s.Override == nil && len(s.Changes) == 0
 }
 
 // Patch is one patch to apply with -p1.
@@ -61,6 +67,8 @@ type Patch struct {
 type Settings struct {
 	// Env are variables for the build, declared in the settings.
 	Env map[string]string
+	// Templates are variables whose values refer to the sandbox's own, such as PATH: see Fill.
+	Templates map[string]string
 	// ConfigSettings go to every PEP 517 hook.
 	ConfigSettings ConfigSettings
 	// BuildDir is a sub-directory of the source tree, slash-separated, "" for its top.
@@ -68,16 +76,21 @@ type Settings struct {
 	// Backends holds, by module of the project's build-backend, config settings that are added to ConfigSettings. Keys that the
 	// project sets itself are left out already.
 	Backends map[string]ConfigSettings
+	// Override changes the build requirements that the source declares; nil changes none.
+	Override *Override
 	// Patches in the order in which they apply.
 	Patches []Patch
 }
 
-// Recipe is the part of a recipe's settings that is not empty, ready for canonical JSON: env, config_settings, build_dir,
-// backends. Patches are a field of their own in a recipe.
+// Recipe is the part of a recipe's settings that is not empty, ready for canonical JSON: env, env_templates, config_settings, build_dir,
+// backends, project_override. Patches are a field of their own in a recipe.
 func (s Settings) Recipe() map[string]any {
 	m := map[string]any{}
 	if len(s.Env) > 0 {
 		m["env"] = s.Env
+	}
+	if len(s.Templates) > 0 {
+		m["env_templates"] = s.Templates
 	}
 	if len(s.ConfigSettings) > 0 {
 		m["config_settings"] = s.ConfigSettings
@@ -88,12 +101,17 @@ func (s Settings) Recipe() map[string]any {
 	if len(s.Backends) > 0 {
 		m["backends"] = s.Backends
 	}
+	if s.Override != nil {
+		m["project_override"] = s.Override
+	}
 	return m
 }
 
 // settingsReader collects what the YAML files of one settings folder say for one variant.
 type settingsReader struct {
 	variant  string
+	known    map[string]expansion // what the values of env may refer to
+	changes  int                  // lines of the variant's own changelog
 	projects map[dist.Project]ProjectSettings
 	backends map[string]ConfigSettings
 	where    map[dist.Project]string // which file speaks of a project
@@ -112,6 +130,21 @@ func (r *settingsReader) global(name string, b []byte) error {
 		return err
 	}
 	return f.fields(root, "settings.yaml", map[string]func(*yaml.Node) error{
+		"changelog": func(n *yaml.Node) error {
+			if kindOf(n) == aNull {
+				return nil
+			}
+			return f.each(n, "changelog", func(key, value *yaml.Node) error {
+				lines, err := f.texts(value, "changelog: "+key.Value)
+				if key.Value == r.variant {
+					r.changes = len(lines)
+				}
+				return err
+			})
+		},
+		"sbom":              f.without("sbom"),
+		"external_commands": f.without("external_commands"),
+		"wheels":            f.without("wheels"),
 		"packages": func(n *yaml.Node) error {
 			return f.each(n, "packages", func(key, value *yaml.Node) error {
 				p, err := dist.ParseProject(key.Value)
@@ -169,18 +202,12 @@ func (r *settingsReader) project(f yamlFile, p dist.Project, n *yaml.Node) error
 	var s, own ProjectSettings // own: of the variant
 	fields := s.readers(f)
 	fields["variants"] = func(n *yaml.Node) error {
+		if kindOf(n) == aNull {
+			return nil
+		}
 		return f.each(n, "variants", func(key, value *yaml.Node) error {
 			var v ProjectSettings
-			readers := v.readers(f)
-			what := "variant " + key.Value
-			known := map[string]func(*yaml.Node) error{
-				"env": readers["env"],
-				"pre_built": func(n *yaml.Node) (err error) {
-					v.PreBuilt, err = f.flag(n, "pre_built")
-					return err
-				},
-			}
-			if err := f.fields(value, what, known); err != nil {
+			if err := f.fields(value, "variant "+key.Value, v.variantReaders(f, key.Value == r.variant)); err != nil {
 				return err
 			}
 			if key.Value == r.variant {
@@ -193,51 +220,25 @@ func (r *settingsReader) project(f yamlFile, p dist.Project, n *yaml.Node) error
 		return err
 	}
 	s.PreBuilt = own.PreBuilt
-	if s.Env == nil {
-		s.Env = own.Env
-	} else {
-		maps.Copy(s.Env, own.Env)
+	var err error
+	if s.Env, s.Templates, err = chain(append(s.vars, own.vars...), r.known); err != nil {
+		return err
 	}
+	s.vars = nil
 	if !s.isZero() {
 		r.projects[p] = s
 	}
 	return nil
 }
 
-// readers are the keys a project has outside of its variants.
-func (s *ProjectSettings) readers(f yamlFile) map[string]func(*yaml.Node) error {
-	return map[string]func(*yaml.Node) error{
-		"env": func(n *yaml.Node) (err error) {
-			s.Env, err = environment(f, n)
-			return err
-		},
-		"config_settings": func(n *yaml.Node) (err error) {
-			s.ConfigSettings, err = configSettings(f, n)
-			return err
-		},
-		"build_dir": func(n *yaml.Node) (err error) {
-			s.BuildDir, err = buildDir(f, n)
-			return err
-		},
-	}
-}
-
-func environment(f yamlFile, n *yaml.Node) (map[string]string, error) {
-	env := map[string]string{}
-	return env, f.each(n, "env", func(key, value *yaml.Node) error {
+func environment(f yamlFile, n *yaml.Node) (vars []variable, err error) {
+	return vars, f.each(n, "env", func(key, value *yaml.Node) error {
 		if !envName.MatchString(key.Value) {
 			return f.errorf(key, "env: %q is not the name of an environment variable", key.Value)
 		}
-		s, err := f.textOrInt(value, "env: "+key.Value)
-		if err != nil {
-			return err
-		}
-		// fromager's templates give every $ a meaning ($NAME, ${NAME:-default}, $$), and refuse $(command).
-		if strings.Contains(s, "$") {
-			return f.errorf(value, "env: %s: %q holds a $: substitution is not supported yet; write the value out", key.Value, s)
-		}
-		env[key.Value] = strings.TrimSpace(s) // as fromager does
-		return nil
+		s, err := f.stringified(value, "env: "+key.Value)
+		vars = append(vars, variable{key.Value, s, func(err error) error { return f.errorf(value, "env: %s: %w", key.Value, err) }})
+		return err
 	})
 }
 

@@ -27,7 +27,7 @@ func interpret(t *testing.T, fsys fstest.MapFS, variant string) (*decided, error
 	if err != nil {
 		return nil, err
 	}
-	return in.interpret("over", variant)
+	return in.interpret("over", variant, nil)
 }
 
 // wantError checks that an error begins with where (file:line) and holds every one of the words.
@@ -52,11 +52,11 @@ func mustVersion(t testing.TB, s string) version.Version {
 	return v
 }
 
-// What PyYAML's safe_load makes of plain scalars, and the few that YAML 1.2 reads otherwise.
+// What PyYAML's safe_load makes of plain scalars.
 func TestPlainScalars(t *testing.T) {
 	for s, want := range map[string]string{
 		"on": "a boolean", "No": "a boolean", "TRUE": "a boolean", "off": "a boolean", "~": "null", "Null": "null", "": "null",
-		"012": "a number", "089": "a number", "0o17": "a number", "0x1F": "a number", "0b1": "a number", "1e3": "a number",
+		"012": "a number", "089": aString, "0o17": aString, "0x1F": "a number", "0b1": "a number", "1e3": aString, "1.5e3": aString, "1.5e+3": "a number",
 		"1.5": "a number", "1.": "a number", ".5": "a number", "-.INF": "a number", ".nan": "a number", "1_000": "a number",
 		"12:30:45": "a number", "190:20:30.15": "a number", "5": "a number", "2024-01-02": "a date",
 		"2024-01-02T10:00:00Z": "a date", "2024-01-02 10:00:00.5 +01:00": "a date", "=": "an operator", "<<": "an operator",
@@ -78,6 +78,19 @@ func TestProjectSettings(t *testing.T) {
 		{"only comments", "# nothing\n", ProjectSettings{}},
 		{"env strings and integers", "env: {A: x, B: '', C: 5, D: +5, E: -5, F: -0, G: '012', H: \"on\"}",
 			ProjectSettings{Env: map[string]string{"A": "x", "B": "", "C": "5", "D": "5", "E": "-5", "F": "0", "G": "012", "H": "on"}}},
+		{"env as Python prints it", "env: {A: on, B: No, C: 012, D: 0o17, E: 1e3, F: 1_000, G: 12:30:45, H: 1.10, I: 1.5e+16, J: 0x1F, K: -.INF, L: 1:30.5, M: 0b11, N: 1e-05, O: 0.00001, P: -0, Q: 089}",
+			ProjectSettings{Env: map[string]string{"A": "1", "B": "0", "C": "10", "D": "0o17", "E": "1e3", "F": "1000", "G": "45045", "H": "1.1", "I": "1.5e+16", "J": "31",
+				"K": "-inf", "L": "90.5", "M": "3", "N": "1e-05", "O": "1e-05", "P": "0", "Q": "089"}}},
+		{"env that refers to others", "env: {A: '1', B: '${A}-$A', C: $$A, D: '${NOPE:-x y}$NOPE', E: '$${A:-z}'}\nvariants: {cpu: {env: {B: '${B}/cpu'}}}",
+			ProjectSettings{Env: map[string]string{"A": "1", "B": "1-1/cpu", "C": "$A", "D": "x yx y", "E": "${A:-z}"}}},
+		{"env that is known late", "env: {PATH: '/opt/x:$PATH', V: 'v${__version__}', W: '$V-$$', X: plain}",
+			ProjectSettings{Env: map[string]string{"X": "plain"}, Templates: map[string]string{"PATH": "/opt/x:${PATH}", "V": "v${__version__}", "W": "v${__version__}-$$"}}},
+		{"project_override", "project_override: {update_build_requires: ['setuptools<80', 'Foo_Bar >=1'], remove_build_requires: [Ninja], requires_external: [openssl]}",
+			ProjectSettings{Override: &Override{Update: []string{"foo-bar>=1", "setuptools<80"}, Remove: []dist.Project{"ninja"}}}},
+		{"changelog", "changelog: {'1.0': [a, b], '2.0.0': [], 1.2.post1: [c]}", ProjectSettings{Changes: map[string]string{"1.0": "2", "1.2.post1": "1"}}},
+		{"what changes no wheel", "annotations: {a: b}\nbuild_options: {cpu_cores_per_job: 4, memory_per_job_gb: 8.5, exclusive_build: true}\ngit_options: {submodules: true}\n" +
+			"purl: {name: x}\nresolver_dist: {min_release_age: 3, include_wheels: true, sdist_server_url: null}\ndownload_source: {destination_filename: x}\n" +
+			"variants: {cpu: {annotations: {a: c}}, cuda: {wheel_server_url: https://wheels.example/}}\n", ProjectSettings{}},
 		{"env without the spaces around", "env:\n  A: '  x y '\n  B: |\n    text\n",
 			ProjectSettings{Env: map[string]string{"A": "x y", "B": "text"}}},
 		{"config settings", "config_settings: {--a: b, c: [d, e], f: [], '1': ''}",
@@ -115,10 +128,17 @@ func TestSettingsRefused(t *testing.T) {
 		name, file, yaml, where string
 		words                   []string
 	}{
-		{"unknown key", foo, "env: {A: b}\nchangelog: {}\n", ":2", []string{`"changelog"`, "project foo", "build_dir, config_settings, env, variants"}},
-		{"unknown variant key", foo, "variants:\n  cuda:\n    wheel_server_url: x\n", ":3", []string{`"wheel_server_url"`, "variant cuda", "env, pre_built"}},
+		{"unknown key", foo, "env: {A: b}\nchangelogs: {}\n", ":2", []string{`"changelogs"`, "project foo", "build_dir", "config_settings, download_source, env"}},
+		{"unknown variant key", foo, "variants:\n  cuda:\n    wheel_server: x\n", ":3", []string{`"wheel_server"`, "variant cuda", "env, pre_built"}},
+		{"server of wheels", foo, "variants:\n  cpu:\n    wheel_server_url: x\n", ":3", []string{"wheel_server_url is not supported", "upstream"}},
+		{"server of sdists", foo, "resolver_dist:\n  sdist_server_url: x\n", ":2", []string{"sdist_server_url is not supported", "upstream"}},
+		{"download", foo, "download_source:\n  url: x\n", ":2", []string{"download_source: url is not supported", "upstream"}},
+		{"changelog of no version", foo, "changelog:\n  newest: [a]\n", ":2", []string{"changelog", "newest"}},
+		{"changelog of a number", foo, "changelog:\n  1.0: [a]\n", ":2", []string{"key 1.0 reads as a number"}},
+		{"override of no requirement", foo, "project_override:\n  update_build_requires: ['!']\n", ":2", []string{"update_build_requires"}},
+		{"override by a URL", foo, "project_override:\n  update_build_requires: ['a @ https://x.example/a.whl']\n", ":2", []string{"direct URL"}},
 		{"pre_built outside of a variant", foo, "pre_built: true\n", ":1", []string{`"pre_built"`}},
-		{"unknown global key", "settings.yaml", "# x\nchangelog: {}\n", ":2", []string{`"changelog"`, "backends, packages"}},
+		{"unknown global key", "settings.yaml", "# x\nchangelogs: {}\n", ":2", []string{`"changelogs"`, "backends, changelog, external_commands, packages"}},
 		{"unknown backend key", "settings.yaml", "backends:\n  mesonpy:\n    env: {}\n", ":3", []string{`"env"`, "backends: mesonpy", "config_settings"}},
 		{"backend is no module", "settings.yaml", "backends:\n  'a:b': {}\n", ":2", []string{`"a:b"`, "before the colon"}},
 		{"package is no project", "settings.yaml", "packages:\n  -foo: {}\n", ":2", []string{"packages", "-foo"}},
@@ -126,17 +146,14 @@ func TestSettingsRefused(t *testing.T) {
 		{"env null", foo, "env:\n", ":1", []string{"env must be a mapping"}},
 		{"duplicate key", foo, "env: {A: x}\nbuild_dir: x\nenv: {}\n", ":3", []string{`"env"`, "twice", "line 1"}},
 		{"duplicate env", foo, "env:\n  A: x\n  A: y\n", ":3", []string{`"A"`, "line 2"}},
-		{"bool", foo, "env:\n  A: on\n", ":2", []string{"env: A: on reads as a boolean in YAML: quote it"}},
-		{"octal", foo, "env:\n  A: 012\n", ":2", []string{"env: A: 012 reads as a number in YAML: quote it"}},
-		{"float", foo, "env:\n  A: 1.10\n", ":2", []string{"quote it"}},
 		{"null value", foo, "env:\n  A:\n", ":2", []string{"an empty value reads as null", "quote it"}},
 		{"list value", foo, "env:\n  A: [b]\n", ":2", []string{"env: A must be a string"}},
 		{"bool key", foo, "env:\n  on: x\n", ":2", []string{"key on reads as a boolean", "quote it"}},
 		{"bad env name", foo, "env:\n  'A=B': x\n", ":2", []string{`"A=B"`, "environment variable"}},
 		{"NUL", foo, "env:\n  A: \"a\\0b\"\n", ":2", []string{"NUL"}},
-		{"substitution", foo, "env:\n  A: ${HOME}/x\n", ":2", []string{"env: A", "${HOME}/x", "substitution is not supported yet"}},
-		{"command", foo, "env:\n  A: '$(date)'\n", ":2", []string{"substitution is not supported yet"}},
-		{"dollar", foo, "env:\n  A: -Wl,-rpath,$$ORIGIN\n", ":2", []string{"substitution is not supported yet"}},
+		{"substitution", foo, "env:\n  A: ${NOPE}/x\n", ":2", []string{"env: A", "${NOPE}/x", "NOPE is not known", "environment: env"}},
+		{"command", foo, "env:\n  A: '$(date)'\n", ":2", []string{"$(command) is not supported"}},
+		{"dollar", foo, "env:\n  A: 5 $\n", ":2", []string{"for a dollar write $$"}},
 		{"config int", foo, "config_settings:\n  a: 1\n", ":2", []string{"config_settings: a: 1 reads as a number", "quote it"}},
 		{"config list of list", foo, "config_settings:\n  a: [[b]]\n", ":2", []string{"config_settings: a must be a string"}},
 		{"build_dir absolute", foo, "build_dir: /x\n", ":1", []string{"build_dir", `"/x"`, "below the source tree"}},
@@ -293,7 +310,7 @@ func TestLinks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := in.settings.interpret(over, "cpu")
+	d, err := in.settings.interpret(over, "cpu", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -130,14 +130,15 @@ func readBounded(fsys fs.FS, name string, limit int64) ([]byte, error) {
 type decided struct {
 	projects map[dist.Project]ProjectSettings
 	backends map[string]ConfigSettings
+	changes  int
 	patches  []ProjectPatch
 	blobs    [][]byte // the patches' bytes
 }
 
-// interpret makes sense of every file or refuses it by name. Files of other variants are checked, but leave no trace.
-func (t tree) interpret(name, variant string) (*decided, error) {
+// interpret makes sense of every file or refuses it by name; environment are the view's components. Files of other variants are checked, but leave no trace.
+func (t tree) interpret(name, variant string, environment map[string]string) (*decided, error) {
 	r := settingsReader{
-		variant: variant, projects: map[dist.Project]ProjectSettings{}, backends: map[string]ConfigSettings{},
+		variant: variant, known: known(environment), projects: map[dist.Project]ProjectSettings{}, backends: map[string]ConfigSettings{},
 		where: map[dist.Project]string{},
 	}
 	var found []patchFile
@@ -175,7 +176,7 @@ func (t tree) interpret(name, variant string) (*decided, error) {
 			return nil, err
 		}
 	}
-	d := &decided{projects: r.projects, backends: r.backends}
+	d := &decided{projects: r.projects, backends: r.backends, changes: r.changes}
 	slices.SortFunc(found, patchFile.compare)
 	for _, f := range found {
 		d.patches = append(d.patches, f.ProjectPatch)

@@ -75,6 +75,7 @@ type View struct {
 	Origins []string
 
 	digest      Digest
+	changes     int
 	constraints []string
 	admitted    map[dist.Project][]version.Set
 	patches     map[dist.Project][]ProjectPatch
@@ -86,7 +87,20 @@ func (v *View) Digest() Digest { return v.digest }
 // Settings are those of one version, with everything merged. The maps are the view's own: don't write to them.
 func (v *View) Settings(p dist.Project, ver version.Version) Settings {
 	own := v.Projects[p]
-	s := Settings{Env: own.Env, ConfigSettings: own.ConfigSettings, BuildDir: own.BuildDir}
+	s := Settings{Env: own.Env, ConfigSettings: own.ConfigSettings, BuildDir: own.BuildDir, Override: own.Override}
+	if len(own.Templates) > 0 {
+		s.Env, s.Templates = maps.Clone(own.Env), map[string]string{}
+		if s.Env == nil {
+			s.Env = map[string]string{}
+		}
+		for name, template := range own.Templates {
+			if e := fill(template, map[string]string{versionVariable: ver.String()}); e.template {
+				s.Templates[name] = e.text
+			} else {
+				s.Env[name] = e.text
+			}
+		}
+	}
 	if len(own.ConfigSettings) == 0 {
 		s.Backends = v.Backends
 	} else {

@@ -17,8 +17,8 @@ import (
 // maxYAML bounds one YAML file; a settings file that a person writes has a few kilobytes.
 const maxYAML = 1 << 20
 
-// yamlFile reads one YAML file in the sense of YAML 1.1 as PyYAML has it, which is what fromager reads settings with, and refuses
-// what the two versions of YAML, or two readers, take differently. Every error starts with file:line.
+// yamlFile reads one YAML file in the sense of YAML 1.1 as PyYAML has it, which is what fromager reads settings with: see python.go.
+// Every error starts with file:line.
 type yamlFile struct{ name string }
 
 func (f yamlFile) errorf(n *yaml.Node, format string, args ...any) error {
@@ -124,7 +124,7 @@ func (f yamlFile) fields(n *yaml.Node, what string, known map[string]func(*yaml.
 	})
 }
 
-// text is a scalar that every YAML reader takes for a string.
+// text is a scalar that is a string.
 func (f yamlFile) text(n *yaml.Node, what string) (string, error) {
 	if n.Kind != yaml.ScalarNode {
 		return "", f.errorf(n, "%s must be a string", what)
@@ -156,28 +156,12 @@ func (f yamlFile) texts(n *yaml.Node, what string) ([]string, error) {
 	return list, nil
 }
 
-// textOrInt is text, or a plain decimal integer as Python's str(int) prints it.
-func (f yamlFile) textOrInt(n *yaml.Node, what string) (string, error) {
-	if n.Kind != yaml.ScalarNode || !plain(n) || !decimal.MatchString(n.Value) {
-		return f.text(n, what)
-	}
-	s := strings.TrimPrefix(n.Value, "+")
-	if s == "-0" {
-		s = "0"
-	}
-	return s, nil
-}
-
 // flag is a boolean as PyYAML reads one.
 func (f yamlFile) flag(n *yaml.Node, what string) (bool, error) {
 	if n.Kind != yaml.ScalarNode || !plain(n) || !boolean.MatchString(n.Value) {
 		return false, f.errorf(n, "%s must be true or false, without quotes", what)
 	}
-	switch strings.ToLower(n.Value) {
-	case "true", "yes", "on":
-		return true, nil
-	}
-	return false, nil
+	return isTrue(n.Value), nil
 }
 
 func plain(n *yaml.Node) bool {
@@ -189,38 +173,4 @@ func shown(s string) string {
 		return "an empty value"
 	}
 	return s
-}
-
-const aString = "a string"
-
-var (
-	boolean = regexp.MustCompile(`^(?:yes|Yes|YES|no|No|NO|true|True|TRUE|false|False|FALSE|on|On|ON|off|Off|OFF)$`)
-	null    = regexp.MustCompile(`^(?:~|null|Null|NULL)?$`)
-	decimal = regexp.MustCompile(`^[-+]?(?:0|[1-9][0-9]*)$`)
-	// The union of what YAML 1.1 (PyYAML's patterns) and the YAML 1.2 core schema take for a number: 012 is 10 to one and 12 to
-	// the other, 1e3 a string to one and a number to the other.
-	number = regexp.MustCompile(`^[-+]?(?:` +
-		`0b[01_]+|0o[0-7_]+|0x[0-9a-fA-F_]+|[0-9][0-9_]*` +
-		`|[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?` +
-		`|(?:\.[0-9][0-9_]*|[0-9][0-9_]*(?:\.[0-9_]*)?)(?:[eE][-+]?[0-9]+)?` +
-		`|\.(?:inf|Inf|INF|nan|NaN|NAN))$`)
-	date = regexp.MustCompile(`^[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}` +
-		`(?:(?:[Tt]|[ \t]+)[0-9]{1,2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]*)?(?:[ \t]*(?:Z|[-+][0-9]{1,2}(?::[0-9]{2})?))?)?$`)
-)
-
-// readsAs says what a plain scalar is to a YAML reader, in the words of an error.
-func readsAs(s string) string {
-	switch {
-	case boolean.MatchString(s):
-		return "a boolean"
-	case null.MatchString(s):
-		return "null"
-	case number.MatchString(s):
-		return "a number"
-	case date.MatchString(s):
-		return "a date"
-	case s == "=" || s == "<<":
-		return "an operator"
-	}
-	return aString
 }

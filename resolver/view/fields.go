@@ -1,0 +1,237 @@
+package view
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/python-wheel-build/axle/internal/dist"
+	"github.com/python-wheel-build/axle/internal/version"
+)
+
+// Override changes the build requirements that a source declares (fromager's project_override).
+type Override struct {
+	// Update are requirements that take the place of those of the same projects.
+	Update []string `json:"update_build_requires,omitempty"`
+	// Remove are projects that are not required.
+	Remove []dist.Project `json:"remove_build_requires,omitempty"`
+}
+
+// Apply gives the requirements that hold in place of reqs, sorted: setuptools is always one of them, as fromager has it, unless it is removed.
+// A nil Override changes nothing.
+func (o *Override) Apply(reqs []dist.Requirement) ([]dist.Requirement, error) {
+	if o == nil {
+		return reqs, nil
+	}
+	setuptools, err := dist.ParseRequirement("setuptools")
+	if err != nil {
+		return nil, err
+	}
+	out := append([]dist.Requirement{setuptools}, reqs...)
+	var updates []dist.Requirement
+	for _, text := range o.Update {
+		r, err := dist.ParseRequirement(text)
+		if err != nil {
+			return nil, err
+		}
+		updates = append(updates, r)
+	}
+	out = slices.DeleteFunc(out, func(r dist.Requirement) bool {
+		return slices.Contains(o.Remove, r.Project) || slices.ContainsFunc(updates, func(u dist.Requirement) bool { return u.Project == r.Project })
+	})
+	out = append(out, updates...)
+	slices.SortFunc(out, func(a, b dist.Requirement) int { return cmp.Compare(a.String(), b.String()) })
+	return slices.CompactFunc(out, func(a, b dist.Requirement) bool { return a.String() == b.String() }), nil
+}
+
+// without reads what fromager does something with that no wheel of Axle's builder can show: it must be a mapping, or nothing.
+func (f yamlFile) without(what string) func(*yaml.Node) error {
+	return func(n *yaml.Node) error {
+		if n.Kind != yaml.MappingNode && kindOf(n) != aNull {
+			return f.errorf(n, "%s must be a mapping (key: value)", what)
+		}
+		return nil
+	}
+}
+
+// readers are the keys a project has outside of its variants.
+//
+// Some say how fromager chooses versions, spreads work or documents a wheel. They have no effect on the bytes that a build gives, are checked
+// in shape, and are no inputs: annotations, build_options, changelog (but for the number in the wheel's listed name), git_options, purl,
+// resolver_dist. What would change where a source comes from is refused rather than ignored.
+func (s *ProjectSettings) readers(f yamlFile) map[string]func(*yaml.Node) error {
+	return map[string]func(*yaml.Node) error{
+		"env": func(n *yaml.Node) (err error) {
+			s.vars, err = environment(f, n)
+			return err
+		},
+		"config_settings": func(n *yaml.Node) (err error) {
+			s.ConfigSettings, err = configSettings(f, n)
+			return err
+		},
+		"build_dir": func(n *yaml.Node) (err error) {
+			s.BuildDir, err = buildDir(f, n)
+			return err
+		},
+		"project_override": func(n *yaml.Node) (err error) {
+			s.Override, err = override(f, n)
+			return err
+		},
+		"changelog": func(n *yaml.Node) (err error) {
+			s.Changes, err = changes(f, n)
+			return err
+		},
+		"annotations":   annotations(f),
+		"build_options": f.shape("build_options", "build_ext_parallel", "cpu_cores_per_job", "memory_per_job_gb", "exclusive_build"),
+		"git_options":   f.shape("git_options", "submodules", "submodule_paths"),
+		"purl":          f.without("purl"),
+		"resolver_dist": func(n *yaml.Node) error {
+			return f.refusing(n, "resolver_dist", []string{"include_sdists", "include_wheels", "ignore_platform", "use_pypi_org_metadata", "min_release_age"},
+				"sdist_server_url", "list that index under `upstream` of the view")
+		},
+		"download_source": func(n *yaml.Node) error {
+			return f.refusing(n, "download_source", []string{"destination_filename"}, "url", "offer the file on an index of the view's `upstream`")
+		},
+	}
+}
+
+// variantReaders are the keys of one variant.
+func (s *ProjectSettings) variantReaders(f yamlFile, own bool) map[string]func(*yaml.Node) error {
+	return map[string]func(*yaml.Node) error{
+		"env": func(n *yaml.Node) (err error) {
+			s.vars, err = environment(f, n)
+			return err
+		},
+		"pre_built": func(n *yaml.Node) (err error) {
+			s.PreBuilt, err = f.flag(n, "pre_built")
+			return err
+		},
+		"annotations": annotations(f),
+		"wheel_server_url": func(n *yaml.Node) error {
+			if !own || kindOf(n) == aNull {
+				return nil
+			}
+			return f.errorf(n, "wheel_server_url is not supported: list that index under `upstream` of the view")
+		},
+	}
+}
+
+// shape reads a mapping whose keys are known and whose values have no effect.
+func (f yamlFile) shape(what string, keys ...string) func(*yaml.Node) error {
+	known := map[string]func(*yaml.Node) error{}
+	for _, key := range keys {
+		known[key] = func(*yaml.Node) error { return nil }
+	}
+	return func(n *yaml.Node) error {
+		if kindOf(n) == aNull {
+			return nil
+		}
+		return f.fields(n, what, known)
+	}
+}
+
+// refusing is shape with one key that must not say anything.
+func (f yamlFile) refusing(n *yaml.Node, what string, keys []string, refused, instead string) error {
+	if n.Kind == yaml.MappingNode {
+		for i := 0; i < len(n.Content); i += 2 {
+			if n.Content[i].Value == refused && kindOf(n.Content[i+1]) != aNull {
+				return f.errorf(n.Content[i], "%s: %s is not supported: %s", what, refused, instead)
+			}
+		}
+	}
+	return f.shape(what, append(keys, refused)...)(n)
+}
+
+func annotations(f yamlFile) func(*yaml.Node) error {
+	return func(n *yaml.Node) error {
+		if kindOf(n) == aNull {
+			return nil
+		}
+		return f.each(n, "annotations", func(key, value *yaml.Node) error {
+			_, err := f.text(value, "annotations: "+key.Value)
+			return err
+		})
+	}
+}
+
+func override(f yamlFile, n *yaml.Node) (*Override, error) {
+	var o Override
+	err := f.fields(n, "project_override", map[string]func(*yaml.Node) error{
+		"update_build_requires": func(n *yaml.Node) error {
+			list, err := f.texts(n, "update_build_requires")
+			for _, text := range list {
+				r, err := dist.ParseRequirement(text)
+				if err != nil {
+					return f.errorf(n, "update_build_requires: %w", err)
+				}
+				if r.URL != "" {
+					return f.errorf(n, "update_build_requires: %q is a direct URL: builds take wheels of the view only", text)
+				}
+				o.Update = append(o.Update, r.String())
+			}
+			return err
+		},
+		"remove_build_requires": func(n *yaml.Node) error {
+			list, err := f.texts(n, "remove_build_requires")
+			for _, text := range list {
+				p, err := dist.ParseProject(text)
+				if err != nil {
+					return f.errorf(n, "remove_build_requires: %w", err)
+				}
+				o.Remove = append(o.Remove, p)
+			}
+			return err
+		},
+		"requires_external": func(n *yaml.Node) error {
+			_, err := f.texts(n, "requires_external")
+			return err
+		},
+	})
+	if err != nil || len(o.Update) == 0 && len(o.Remove) == 0 {
+		return nil, err
+	}
+	slices.Sort(o.Update)
+	o.Update = slices.Compact(o.Update)
+	slices.Sort(o.Remove)
+	o.Remove = slices.Compact(o.Remove)
+	return &o, nil
+}
+
+// changes counts a changelog's lines by version.
+func changes(f yamlFile, n *yaml.Node) (map[string]string, error) {
+	all := map[string]string{}
+	return all, f.each(n, "changelog", func(key, value *yaml.Node) error {
+		ver, err := version.Parse(key.Value)
+		if err != nil {
+			return f.errorf(key, "changelog: %w", err)
+		}
+		lines, err := f.texts(value, "changelog: "+key.Value)
+		if _, twice := all[ver.String()]; twice && err == nil {
+			err = f.errorf(key, "changelog: version %s stands here twice: keep one", ver)
+		}
+		if len(lines) > 0 {
+			all[ver.String()] = strconv.Itoa(len(lines))
+		}
+		return err
+	})
+}
+
+// Changes is how many lines the changelogs have for a version, the variant's own and the project's: fromager's number in a build tag. The
+// local part of a version counts as if it were not there.
+func (v *View) Changes(p dist.Project, ver version.Version) (int, error) {
+	if v.PreBuilt(p) {
+		return 0, nil
+	}
+	own := 0
+	if text := v.Projects[p].Changes[ver.WithoutLocal().String()]; text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			return 0, fmt.Errorf("changelog of %s %s: %w", p, ver, err)
+		}
+		own = n
+	}
+	return v.changes + own, nil
+}
