@@ -27,12 +27,11 @@ func loader(t *testing.T) string {
 	if _, err := os.Stat(filepath.Join(env, "complete")); err == nil {
 		return python
 	}
-	find := exec.Command(uv, "python", "find", "--no-python-downloads", ">=3.12")
-	found, err := find.Output()
-	if err != nil {
+	found := newPython(uv)
+	if found == "" {
 		t.Skip("fromager 0.101 needs Python 3.12 or newer, and there is none on this machine: its loader was not compared with ours")
 	}
-	for _, args := range [][]string{{"venv", "-q", "--clear", "--python", strings.TrimSpace(string(found)), env},
+	for _, args := range [][]string{{"venv", "-q", "--clear", "--python", found, env},
 		{"pip", "install", "-q", "--python", python, "fromager==0.101.0"}} {
 		if out, err := exec.Command(uv, args...).CombinedOutput(); err != nil {
 			t.Fatalf("installing fromager: uv %s: %v\n%s", args, err, out)
@@ -42,6 +41,22 @@ func loader(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return python
+}
+
+// newPython is a Python that fromager runs on, "" for none: on PATH, or beside the default one as pyenv keeps them.
+func newPython(uv string) string {
+	if out, err := exec.Command(uv, "python", "find", "--no-python-downloads", ">=3.12").Output(); err == nil {
+		return strings.TrimSpace(string(out))
+	}
+	prefix, err := exec.Command("python3", "-c", "import sys; print(sys.base_prefix)").Output()
+	if err != nil {
+		return ""
+	}
+	found, err := filepath.Glob(filepath.Join(filepath.Dir(strings.TrimSpace(string(prefix))), "3.1[2-9]*", "bin", "python3"))
+	if err != nil || len(found) == 0 {
+		return ""
+	}
+	return found[0]
 }
 
 // TestAsFromager: 500 generated documents give the same effective settings as fromager's own loader gives, or are refused by both. Ours
@@ -64,7 +79,7 @@ func TestAsFromager(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	cmd := exec.Command(python, "testdata/fromager.py")
+	cmd := exec.Command(python, "testdata/effective.py")
 	cmd.Stdin = &in
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
@@ -158,14 +173,19 @@ func stricter(err error) bool {
 func generated(r *rand.Rand) string {
 	scalars := []string{"on", "NO", "Yes", "off", "true", "FALSE", "y", "012", "0o17", "089", "0x1F", "0b101", "1e3", "1.5e3", "1.5e+3", "1_000", "-1_0", "12:30:45", "1:30.5",
 		"-1:00", "1.10", "1.", ".5", "-.5", "1e-05", "0.00001", "123456789012345678901234567890", "1234567890123456.0", "12345678901234567.0", ".inf", "-.INF", ".nan",
-		"2024-01-02", "2024-1-2", "2024-01-02T10:00:00Z", "~", "null", "''", "'012'", `"on"`, "text", "' padded '", "\"tab\\tand\\u00a0\"", "-O2 -g", "a b c", "+5", "-0", "0",
-		"0_7", "1__2", "=", "$DECLARED", "${DECLARED}/x", "${NOPE:-fallback}", "${NOPE:-}$NOPE", "${EMPTY:-x}", "$$HOME", "'$${DECLARED:-x}'", "'$(date)'", "${NOPE}", "'5$'",
-		"v${__version__}", "'${A}'", "'${B:-none}'", "$WITH_DOLLAR", "[a, b]", "{a: b}", "'${NOPE:-a:b}'", "$9", "|\n    block\n    text", ">-\n    folded\n    text"}
+		"''", "'012'", `"on"`, "text", "' padded '", "\"tab\\tand\\u00a0\"", "-O2 -g", "a b c", "+5", "-0", "0",
+		"0_7", "1__2", "=", "$DECLARED", "${DECLARED}/x", "${NOPE:-fallback}", "${NOPE:-}$NOPE", "${EMPTY:-x}", "$$HOME", "'$${DECLARED:-x}'", 
+		"v${__version__}", "'${A}'", "'${B:-none}'", "$WITH_DOLLAR", "|\n    block\n    text", ">-\n    folded\n    text"}
+	refused := []string{"2024-01-02", "2024-01-02T10:00:00Z", "~", "null", "'$(date)'", "${NOPE}", "'5$'", "[a, b]", "{a: b}", "'${NOPE:-a:b}'", "$9", "2024-1-2"}
 	pick := func(list []string) string { return list[r.IntN(len(list))] }
 	var b strings.Builder
 	variables := func(indent string) {
 		for _, name := range []string{"A", "B", "C", "D"}[:1+r.IntN(4)] {
-			value := strings.ReplaceAll(pick(scalars), "\n    ", "\n"+indent+"    ")
+			value := pick(scalars)
+			if r.IntN(20) == 0 {
+				value = pick(refused)
+			}
+			value = strings.ReplaceAll(value, "\n    ", "\n"+indent+"    ")
 			fmt.Fprintf(&b, "%s%s: %s\n", indent, name, value)
 		}
 	}
