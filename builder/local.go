@@ -255,6 +255,9 @@ func (j *run) unpack(ctx context.Context, blob *cas.Blob) (pep517.System, error)
 	if err != nil {
 		return pep517.System{}, inputsFault(true, "%v", err)
 	}
+	if system.Requires, err = settings.Override.Apply(system.Requires); err != nil {
+		return pep517.System{}, inputsFault(true, "project_override: %v", err)
+	}
 	return system, nil
 }
 
@@ -415,11 +418,12 @@ func (j *run) inSlot(ctx context.Context, do func(pep517.Env) error) error {
 		j.owner = slot
 	}
 	variables := map[string]string{}
-	maps.Copy(variables, j.job.View.Settings(j.project(), j.version()).Env)
+	settings := j.job.View.Settings(j.project(), j.version())
+	maps.Copy(variables, settings.Env)
 	maps.Copy(variables, j.crates.Env)
 	began := time.Now()
 	err := do(pep517.Env{Sandbox: j.walls, Slot: slot, Work: j.work, Tools: j.Tools, Python: j.m.Python, Variables: variables,
-		Binds: j.crates.Binds, Jobs: j.moreJobs(), Limits: j.Limits, Log: j.log})
+		Templates: settings.Templates, Binds: j.crates.Binds, Jobs: j.moreJobs(), Limits: j.Limits, Log: j.log})
 	if err != nil && ctx.Err() != nil {
 		return ctx.Err()
 	}

@@ -96,7 +96,10 @@ func (r Recipe) Digest() (RecipeDigest, error) {
 func (r Recipe) PreBuilt() bool { return r.Source.Kind == "wheel" }
 
 // Touched says that the sdist's own metadata may not be believed, since something of ours changes the tree first.
-func (r Recipe) Touched() bool { return len(r.Patches) > 0 }
+func (r Recipe) Touched() bool {
+	_, override := r.Settings["project_override"]
+	return override || len(r.Patches) > 0
+}
 
 // ParseRecipe reads a canonical recipe back; an unknown field is refused, since it would be an input that is not understood.
 func ParseRecipe(b []byte) (Recipe, error) {

@@ -36,6 +36,7 @@ import (
 	"syscall"
 
 	"github.com/python-wheel-build/axle/builder/sandbox"
+	"github.com/python-wheel-build/axle/resolver/view"
 )
 
 //go:embed hooks.py
@@ -56,6 +57,7 @@ type Env struct {
 	Tools     string            // host folder with bin/uv and lib/pyproject_hooks
 	Python    string            // the interpreter, absolute; the Root shows it at the same path
 	Variables map[string]string // the settings' environment variables: they win over all others
+	Templates map[string]string // variables whose values refer to these others: see view.Fill
 	Binds     []sandbox.Bind    // shown to hooks besides
 	Jobs      int               // how much tools may do at once; 0 is the slot's share of the cores
 	Limits    sandbox.Limits    // of each call
@@ -209,7 +211,11 @@ func (e Env) environment() map[string]string {
 		"CARGO_NET_OFFLINE": "true",
 	}
 	maps.Copy(env, root.Env)
+	own := maps.Clone(env)
 	maps.Copy(env, e.Variables)
+	for name, template := range e.Templates {
+		env[name] = view.Fill(template, own)
+	}
 	return env
 }
 

@@ -19,6 +19,8 @@ func TestBuilds(t *testing.T) {
 	r.config += "    wheels_only: pre-built\n"
 	r.write("overrides/settings/declared.yaml", "variants: {cpu: {pre_built: true}}\n")
 	r.write("overrides/settings/set.yaml", "env: {COLOUR: green, COUNT: 3}\nconfig_settings: {--build-option: [one, two], plain: x}\n")
+	r.write("overrides/settings/templated.yaml", "env: {PATH: '/opt/first:$PATH', MINE: x}\nvariants: {cpu: {env: {WHAT: 'v${__version__} of ${MINE}'}}}\n")
+	r.write("overrides/settings/overridden.yaml", "project_override: {update_build_requires: [tool<2], remove_build_requires: [nowhere, setuptools]}\n")
 	r.write("overrides/settings/inner.yaml", "build_dir: python/pkg\n")
 	r.write("overrides/patches/patched/2.patch", patchMarker("patched", "second", "third"))
 	r.write("overrides/patches/patched/1.patch", patchMarker("patched", "first", "second"))
@@ -47,6 +49,8 @@ func TestBuilds(t *testing.T) {
 		{name: "no-hook", spec: &testindex.Spec{MetadataVersion: "2.1", NoPrepare: true, Marker: "m"}, wheel: `MARKER = "m"`},
 		{name: "marker-off", spec: &testindex.Spec{BuildRequires: []string{"nowhere; sys_platform == 'win32'"}, Marker: "m"}, wheel: `MARKER = "m"`},
 		{name: "set", spec: &testindex.Spec{OnBuild: "seen['env'] = os.environ['COLOUR'] + os.environ['COUNT']"}, wheel: `"green3"`},
+		{name: "templated", spec: &testindex.Spec{OnBuild: "seen['env'] = os.environ['WHAT'] + ' ' + ':'.join(os.environ['PATH'].split(':')[:2])"}, wheel: `"v1.0 of x /opt/first:/build/venv/bin"`},
+		{name: "overridden", spec: &testindex.Spec{BuildRequires: []string{"nowhere", "tool"}, See: []string{"tool"}}, wheel: "old tool"},
 		{name: "patched", spec: &testindex.Spec{Marker: "first"}, wheel: `MARKER = "third"`},
 		{name: "twice-patched", spec: &testindex.Spec{Marker: "first"}, wheel: `MARKER = "third"`},
 		{name: "reaches-its-wheels", spec: &testindex.Spec{BuildRequires: []string{"tool"}, DynamicRequires: []string{"extra-tool"},

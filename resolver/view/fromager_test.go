@@ -174,7 +174,7 @@ func generated(r *rand.Rand) string {
 	scalars := []string{"on", "NO", "Yes", "off", "true", "FALSE", "y", "012", "0o17", "089", "0x1F", "0b101", "1e3", "1.5e3", "1.5e+3", "1_000", "-1_0", "12:30:45", "1:30.5",
 		"-1:00", "1.10", "1.", ".5", "-.5", "1e-05", "0.00001", "123456789012345678901234567890", "1234567890123456.0", "12345678901234567.0", ".inf", "-.INF", ".nan",
 		"''", "'012'", `"on"`, "text", "' padded '", "\"tab\\tand\\u00a0\"", "-O2 -g", "a b c", "+5", "-0", "0",
-		"0_7", "1__2", "=", "$DECLARED", "${DECLARED}/x", "${NOPE:-fallback}", "${NOPE:-}$NOPE", "${EMPTY:-x}", "$$HOME", "'$${DECLARED:-x}'", 
+		"0_7", "1__2", "=", "$DECLARED", "${DECLARED}/x", "${NOPE:-fallback}", "${NOPE:-}$NOPE", "${EMPTY:-x}", "$$HOME", "'$${DECLARED:-x}'",
 		"v${__version__}", "'${A}'", "'${B:-none}'", "$WITH_DOLLAR", "|\n    block\n    text", ">-\n    folded\n    text"}
 	refused := []string{"2024-01-02", "2024-01-02T10:00:00Z", "~", "null", "'$(date)'", "${NOPE}", "'5$'", "[a, b]", "{a: b}", "'${NOPE:-a:b}'", "$9", "2024-1-2"}
 	pick := func(list []string) string { return list[r.IntN(len(list))] }
