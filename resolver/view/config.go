@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/python-wheel-build/axle/resolver/view/pyyaml"
 )
 
 // DefaultVariant is the variant of a view that names none, as fromager has it.
@@ -64,8 +66,8 @@ func ReadConfig(file string) (map[string]Config, error) {
 
 // parseConfig reads a configuration whose relative paths are below dir.
 func parseConfig(file, dir string, b []byte) (map[string]Config, error) {
-	r := configReader{yamlFile{file}, dir}
-	root, err := r.parse(b)
+	r := configReader{pyyaml.File{Name: file}, dir}
+	root, err := r.Parse(b)
 	if err != nil {
 		return nil, err
 	}
@@ -73,11 +75,11 @@ func parseConfig(file, dir string, b []byte) (map[string]Config, error) {
 		return nil, fmt.Errorf("%s: no views: write `views:` and one view under it", file)
 	}
 	views := map[string]Config{}
-	err = r.fields(root, "the configuration", map[string]func(*yaml.Node) error{
+	err = r.Fields(root, "the configuration", map[string]func(*yaml.Node) error{
 		"views": func(n *yaml.Node) error {
-			return r.each(n, "views", func(key, value *yaml.Node) error {
+			return r.Each(n, "views", func(key, value *yaml.Node) error {
 				if err := checkName(key.Value); err != nil {
-					return r.errorf(key, "views: %w", err)
+					return r.Errorf(key, "views: %w", err)
 				}
 				c, err := r.view(value, "view "+key.Value)
 				views[key.Value] = c
@@ -86,7 +88,7 @@ func parseConfig(file, dir string, b []byte) (map[string]Config, error) {
 		},
 	})
 	if err == nil && len(views) == 0 {
-		err = r.errorf(root, "no views: write at least one under `views`")
+		err = r.Errorf(root, "no views: write at least one under `views`")
 	}
 	if err != nil {
 		return nil, err
@@ -95,23 +97,23 @@ func parseConfig(file, dir string, b []byte) (map[string]Config, error) {
 }
 
 type configReader struct {
-	yamlFile
+	pyyaml.File
 	dir string
 }
 
 func (r configReader) view(n *yaml.Node, what string) (Config, error) {
 	c := Config{Variant: DefaultVariant, Build: OnDemand, WheelsOnly: Refuse}
-	return c, r.fields(n, what, map[string]func(*yaml.Node) error{
+	return c, r.Fields(n, what, map[string]func(*yaml.Node) error{
 		"settings": func(n *yaml.Node) (err error) {
 			c.Settings, err = r.path(n, "settings")
 			return err
 		},
 		"variant": func(n *yaml.Node) (err error) {
-			if c.Variant, err = r.text(n, "variant"); err != nil {
+			if c.Variant, err = r.Text(n, "variant"); err != nil {
 				return err
 			}
 			if err := checkVariant(c.Variant); err != nil {
-				return r.errorf(n, "variant: %w", err)
+				return r.Errorf(n, "variant: %w", err)
 			}
 			return nil
 		},
@@ -120,11 +122,11 @@ func (r configReader) view(n *yaml.Node, what string) (Config, error) {
 			return err
 		},
 		"python": func(n *yaml.Node) (err error) {
-			if c.Python, err = r.text(n, "python"); err == nil && strings.Contains(c.Python, "/") {
+			if c.Python, err = r.Text(n, "python"); err == nil && strings.Contains(c.Python, "/") {
 				c.Python = r.abs(c.Python)
 			}
 			if err == nil && c.Python == "" {
-				err = r.errorf(n, "python is empty: name a program or leave the key out")
+				err = r.Errorf(n, "python is empty: name a program or leave the key out")
 			}
 			return err
 		},
@@ -139,27 +141,27 @@ func (r configReader) view(n *yaml.Node, what string) (Config, error) {
 		"environment": func(n *yaml.Node) error { return r.environment(n, &c) },
 		"upstream": func(n *yaml.Node) error {
 			c.Upstream = []Index{}
-			return r.each(n, "upstream", func(key, value *yaml.Node) error {
+			return r.Each(n, "upstream", func(key, value *yaml.Node) error {
 				if err := r.name(key, "upstream", key.Value); err != nil {
 					return err
 				}
-				s, err := r.text(value, "upstream: "+key.Value)
+				s, err := r.Text(value, "upstream: "+key.Value)
 				if err != nil {
 					return err
 				}
 				u, err := indexURL(s)
 				if err != nil {
-					return r.errorf(value, "upstream: %s: %w", key.Value, err)
+					return r.Errorf(value, "upstream: %s: %w", key.Value, err)
 				}
 				c.Upstream = append(c.Upstream, Index{key.Value, u})
 				return nil
 			})
 		},
 		"private": func(n *yaml.Node) error {
-			globs, err := r.texts(n, "private")
+			globs, err := r.Texts(n, "private")
 			for i, s := range globs {
 				if globs[i], err = privateGlob(s); err != nil {
-					return r.errorf(n.Content[i], "private: %w", err)
+					return r.Errorf(n.Content[i], "private: %w", err)
 				}
 			}
 			c.Private = globs
@@ -174,27 +176,27 @@ func (r configReader) environment(n *yaml.Node, c *Config) error {
 			if n.Kind == yaml.ScalarNode && n.Value == "" || n.Kind != yaml.ScalarNode && len(n.Content) == 0 {
 				return nil
 			}
-			return r.errorf(n, "environment: %s is not supported yet: leave it out", key)
+			return r.Errorf(n, "environment: %s is not supported yet: leave it out", key)
 		}
 	}
-	return r.fields(n, "environment", map[string]func(*yaml.Node) error{
+	return r.Fields(n, "environment", map[string]func(*yaml.Node) error{
 		"env": func(n *yaml.Node) (err error) {
-			if c.Env, err = r.texts(n, "environment: env"); err != nil {
+			if c.Env, err = r.Texts(n, "environment: env"); err != nil {
 				return err
 			}
 			for i, s := range c.Env {
 				if !envName.MatchString(s) {
-					return r.errorf(n.Content[i], "environment: env: %q is not the name of an environment variable", s)
+					return r.Errorf(n.Content[i], "environment: env: %q is not the name of an environment variable", s)
 				}
 				if slices.Contains(c.Env[:i], s) {
-					return r.errorf(n.Content[i], "environment: env: %s stands here twice", s)
+					return r.Errorf(n.Content[i], "environment: env: %s stands here twice", s)
 				}
 			}
 			return nil
 		},
 		"paths": func(n *yaml.Node) error {
 			c.Paths = map[string]string{}
-			return r.each(n, "environment: paths", func(key, value *yaml.Node) (err error) {
+			return r.Each(n, "environment: paths", func(key, value *yaml.Node) (err error) {
 				if err := r.name(key, "environment: paths", key.Value); err != nil {
 					return err
 				}
@@ -208,32 +210,32 @@ func (r configReader) environment(n *yaml.Node, c *Config) error {
 
 func (r configReader) name(n *yaml.Node, what, s string) error {
 	if err := checkName(s); err != nil {
-		return r.errorf(n, "%s: %w", what, err)
+		return r.Errorf(n, "%s: %w", what, err)
 	}
 	return nil
 }
 
 func (r configReader) oneOf(n *yaml.Node, what string, words ...string) (string, error) {
-	s, err := r.text(n, what)
+	s, err := r.Text(n, what)
 	if err == nil && !slices.Contains(words, s) {
-		err = r.errorf(n, "%s: %q is not one of: %s", what, s, strings.Join(words, ", "))
+		err = r.Errorf(n, "%s: %q is not one of: %s", what, s, strings.Join(words, ", "))
 	}
 	return s, err
 }
 
 func (r configReader) path(n *yaml.Node, what string) (string, error) {
-	s, err := r.text(n, what)
+	s, err := r.Text(n, what)
 	if err == nil && s == "" {
-		err = r.errorf(n, "%s: an empty path", what)
+		err = r.Errorf(n, "%s: an empty path", what)
 	}
 	return r.abs(s), err
 }
 
 func (r configReader) paths(n *yaml.Node, what string) ([]string, error) {
-	list, err := r.texts(n, what)
+	list, err := r.Texts(n, what)
 	for i, s := range list {
 		if s == "" {
-			return nil, r.errorf(n.Content[i], "%s: an empty path", what)
+			return nil, r.Errorf(n.Content[i], "%s: an empty path", what)
 		}
 		list[i] = r.abs(s)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/python-wheel-build/axle/internal/dist"
 	"github.com/python-wheel-build/axle/internal/version"
+	"github.com/python-wheel-build/axle/resolver/view/pyyaml"
 )
 
 // Override changes the build requirements that a source declares (fromager's project_override).
@@ -48,10 +49,10 @@ func (o *Override) Apply(reqs []dist.Requirement) ([]dist.Requirement, error) {
 }
 
 // without reads what fromager does something with that no wheel of Axle's builder can show: it must be a mapping, or nothing.
-func (f yamlFile) without(what string) func(*yaml.Node) error {
+func without(f pyyaml.File, what string) func(*yaml.Node) error {
 	return func(n *yaml.Node) error {
-		if n.Kind != yaml.MappingNode && kindOf(n) != aNull {
-			return f.errorf(n, "%s must be a mapping (key: value)", what)
+		if n.Kind != yaml.MappingNode && pyyaml.KindOf(n) != pyyaml.Null {
+			return f.Errorf(n, "%s must be a mapping (key: value)", what)
 		}
 		return nil
 	}
@@ -62,7 +63,7 @@ func (f yamlFile) without(what string) func(*yaml.Node) error {
 // Some say how fromager chooses versions, spreads work or documents a wheel. They have no effect on the bytes that a build gives, are checked
 // in shape, and are no inputs: annotations, build_options, changelog (but for the number in the wheel's listed name), git_options, purl,
 // resolver_dist. What would change where a source comes from is refused rather than ignored.
-func (s *ProjectSettings) readers(f yamlFile) map[string]func(*yaml.Node) error {
+func (s *ProjectSettings) readers(f pyyaml.File) map[string]func(*yaml.Node) error {
 	return map[string]func(*yaml.Node) error{
 		"env": func(n *yaml.Node) (err error) {
 			s.vars, err = environment(f, n)
@@ -85,108 +86,108 @@ func (s *ProjectSettings) readers(f yamlFile) map[string]func(*yaml.Node) error 
 			return err
 		},
 		"annotations":   annotations(f),
-		"build_options": f.shape("build_options", "build_ext_parallel", "cpu_cores_per_job", "memory_per_job_gb", "exclusive_build"),
-		"git_options":   f.shape("git_options", "submodules", "submodule_paths"),
-		"purl":          f.without("purl"),
+		"build_options": shape(f, "build_options", "build_ext_parallel", "cpu_cores_per_job", "memory_per_job_gb", "exclusive_build"),
+		"git_options":   shape(f, "git_options", "submodules", "submodule_paths"),
+		"purl":          without(f, "purl"),
 		"resolver_dist": func(n *yaml.Node) error {
-			return f.refusing(n, "resolver_dist", []string{"include_sdists", "include_wheels", "ignore_platform", "use_pypi_org_metadata", "min_release_age"},
+			return refusing(f, n, "resolver_dist", []string{"include_sdists", "include_wheels", "ignore_platform", "use_pypi_org_metadata", "min_release_age"},
 				"sdist_server_url", "list that index under `upstream` of the view")
 		},
 		"download_source": func(n *yaml.Node) error {
-			return f.refusing(n, "download_source", []string{"destination_filename"}, "url", "offer the file on an index of the view's `upstream`")
+			return refusing(f, n, "download_source", []string{"destination_filename"}, "url", "offer the file on an index of the view's `upstream`")
 		},
 	}
 }
 
 // variantReaders are the keys of one variant.
-func (s *ProjectSettings) variantReaders(f yamlFile, own bool) map[string]func(*yaml.Node) error {
+func (s *ProjectSettings) variantReaders(f pyyaml.File, own bool) map[string]func(*yaml.Node) error {
 	return map[string]func(*yaml.Node) error{
 		"env": func(n *yaml.Node) (err error) {
 			s.vars, err = environment(f, n)
 			return err
 		},
 		"pre_built": func(n *yaml.Node) (err error) {
-			s.PreBuilt, err = f.flag(n, "pre_built")
+			s.PreBuilt, err = f.Flag(n, "pre_built")
 			return err
 		},
 		"annotations": annotations(f),
 		"wheel_server_url": func(n *yaml.Node) error {
-			if !own || kindOf(n) == aNull {
+			if !own || pyyaml.KindOf(n) == pyyaml.Null {
 				return nil
 			}
-			return f.errorf(n, "wheel_server_url is not supported: list that index under `upstream` of the view")
+			return f.Errorf(n, "wheel_server_url is not supported: list that index under `upstream` of the view")
 		},
 	}
 }
 
 // shape reads a mapping whose keys are known and whose values have no effect.
-func (f yamlFile) shape(what string, keys ...string) func(*yaml.Node) error {
+func shape(f pyyaml.File, what string, keys ...string) func(*yaml.Node) error {
 	known := map[string]func(*yaml.Node) error{}
 	for _, key := range keys {
 		known[key] = func(*yaml.Node) error { return nil }
 	}
 	return func(n *yaml.Node) error {
-		if kindOf(n) == aNull {
+		if pyyaml.KindOf(n) == pyyaml.Null {
 			return nil
 		}
-		return f.fields(n, what, known)
+		return f.Fields(n, what, known)
 	}
 }
 
 // refusing is shape with one key that must not say anything.
-func (f yamlFile) refusing(n *yaml.Node, what string, keys []string, refused, instead string) error {
+func refusing(f pyyaml.File, n *yaml.Node, what string, keys []string, refused, instead string) error {
 	if n.Kind == yaml.MappingNode {
 		for i := 0; i < len(n.Content); i += 2 {
-			if n.Content[i].Value == refused && kindOf(n.Content[i+1]) != aNull {
-				return f.errorf(n.Content[i], "%s: %s is not supported: %s", what, refused, instead)
+			if n.Content[i].Value == refused && pyyaml.KindOf(n.Content[i+1]) != pyyaml.Null {
+				return f.Errorf(n.Content[i], "%s: %s is not supported: %s", what, refused, instead)
 			}
 		}
 	}
-	return f.shape(what, append(keys, refused)...)(n)
+	return shape(f, what, append(keys, refused)...)(n)
 }
 
-func annotations(f yamlFile) func(*yaml.Node) error {
+func annotations(f pyyaml.File) func(*yaml.Node) error {
 	return func(n *yaml.Node) error {
-		if kindOf(n) == aNull {
+		if pyyaml.KindOf(n) == pyyaml.Null {
 			return nil
 		}
-		return f.each(n, "annotations", func(key, value *yaml.Node) error {
-			_, err := f.text(value, "annotations: "+key.Value)
+		return f.Each(n, "annotations", func(key, value *yaml.Node) error {
+			_, err := f.Text(value, "annotations: "+key.Value)
 			return err
 		})
 	}
 }
 
-func override(f yamlFile, n *yaml.Node) (*Override, error) {
+func override(f pyyaml.File, n *yaml.Node) (*Override, error) {
 	var o Override
-	err := f.fields(n, "project_override", map[string]func(*yaml.Node) error{
+	err := f.Fields(n, "project_override", map[string]func(*yaml.Node) error{
 		"update_build_requires": func(n *yaml.Node) error {
-			list, err := f.texts(n, "update_build_requires")
+			list, err := f.Texts(n, "update_build_requires")
 			for _, text := range list {
 				r, err := dist.ParseRequirement(text)
 				if err != nil {
-					return f.errorf(n, "update_build_requires: %w", err)
+					return f.Errorf(n, "update_build_requires: %w", err)
 				}
 				if r.URL != "" {
-					return f.errorf(n, "update_build_requires: %q is a direct URL: builds take wheels of the view only", text)
+					return f.Errorf(n, "update_build_requires: %q is a direct URL: builds take wheels of the view only", text)
 				}
 				o.Update = append(o.Update, r.String())
 			}
 			return err
 		},
 		"remove_build_requires": func(n *yaml.Node) error {
-			list, err := f.texts(n, "remove_build_requires")
+			list, err := f.Texts(n, "remove_build_requires")
 			for _, text := range list {
 				p, err := dist.ParseProject(text)
 				if err != nil {
-					return f.errorf(n, "remove_build_requires: %w", err)
+					return f.Errorf(n, "remove_build_requires: %w", err)
 				}
 				o.Remove = append(o.Remove, p)
 			}
 			return err
 		},
 		"requires_external": func(n *yaml.Node) error {
-			_, err := f.texts(n, "requires_external")
+			_, err := f.Texts(n, "requires_external")
 			return err
 		},
 	})
@@ -201,16 +202,16 @@ func override(f yamlFile, n *yaml.Node) (*Override, error) {
 }
 
 // changes counts a changelog's lines by version.
-func changes(f yamlFile, n *yaml.Node) (map[string]string, error) {
+func changes(f pyyaml.File, n *yaml.Node) (map[string]string, error) {
 	all := map[string]string{}
-	return all, f.each(n, "changelog", func(key, value *yaml.Node) error {
+	return all, f.Each(n, "changelog", func(key, value *yaml.Node) error {
 		ver, err := version.Parse(key.Value)
 		if err != nil {
-			return f.errorf(key, "changelog: %w", err)
+			return f.Errorf(key, "changelog: %w", err)
 		}
-		lines, err := f.texts(value, "changelog: "+key.Value)
+		lines, err := f.Texts(value, "changelog: "+key.Value)
 		if _, twice := all[ver.String()]; twice && err == nil {
-			err = f.errorf(key, "changelog: version %s stands here twice: keep one", ver)
+			err = f.Errorf(key, "changelog: version %s stands here twice: keep one", ver)
 		}
 		if len(lines) > 0 {
 			all[ver.String()] = strconv.Itoa(len(lines))

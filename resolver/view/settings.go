@@ -12,6 +12,7 @@ import (
 
 	"github.com/python-wheel-build/axle/cas"
 	"github.com/python-wheel-build/axle/internal/dist"
+	"github.com/python-wheel-build/axle/resolver/view/pyyaml"
 )
 
 // ConfigSettings are PEP 517 config settings: each value a string or a []string, never anything else.
@@ -124,43 +125,43 @@ var (
 
 // global reads settings.yaml. `backends` is Axle's own addition to fromager's format.
 func (r *settingsReader) global(name string, b []byte) error {
-	f := yamlFile{name}
-	root, err := f.parse(b)
+	f := pyyaml.File{Name: name}
+	root, err := f.Parse(b)
 	if err != nil || root == nil {
 		return err
 	}
-	return f.fields(root, "settings.yaml", map[string]func(*yaml.Node) error{
+	return f.Fields(root, "settings.yaml", map[string]func(*yaml.Node) error{
 		"changelog": func(n *yaml.Node) error {
-			if kindOf(n) == aNull {
+			if pyyaml.KindOf(n) == pyyaml.Null {
 				return nil
 			}
-			return f.each(n, "changelog", func(key, value *yaml.Node) error {
-				lines, err := f.texts(value, "changelog: "+key.Value)
+			return f.Each(n, "changelog", func(key, value *yaml.Node) error {
+				lines, err := f.Texts(value, "changelog: "+key.Value)
 				if key.Value == r.variant {
 					r.changes = len(lines)
 				}
 				return err
 			})
 		},
-		"sbom":              f.without("sbom"),
-		"external_commands": f.without("external_commands"),
-		"wheels":            f.without("wheels"),
+		"sbom":              without(f, "sbom"),
+		"external_commands": without(f, "external_commands"),
+		"wheels":            without(f, "wheels"),
 		"packages": func(n *yaml.Node) error {
-			return f.each(n, "packages", func(key, value *yaml.Node) error {
+			return f.Each(n, "packages", func(key, value *yaml.Node) error {
 				p, err := dist.ParseProject(key.Value)
 				if err != nil {
-					return f.errorf(key, "packages: %w", err)
+					return f.Errorf(key, "packages: %w", err)
 				}
 				return r.project(f, p, value)
 			})
 		},
 		"backends": func(n *yaml.Node) error {
-			return f.each(n, "backends", func(key, value *yaml.Node) error {
+			return f.Each(n, "backends", func(key, value *yaml.Node) error {
 				if !module.MatchString(key.Value) {
-					return f.errorf(key, "backends: %q is not a Python module; write what stands before the colon of build-backend", key.Value)
+					return f.Errorf(key, "backends: %q is not a Python module; write what stands before the colon of build-backend", key.Value)
 				}
 				what := "backends: " + key.Value
-				return f.fields(value, what, map[string]func(*yaml.Node) error{
+				return f.Fields(value, what, map[string]func(*yaml.Node) error{
 					"config_settings": func(n *yaml.Node) error {
 						cs, err := configSettings(f, n)
 						if len(cs) > 0 {
@@ -181,8 +182,8 @@ func (r *settingsReader) file(name string, b []byte) error {
 	if err != nil {
 		return fmt.Errorf("%s: the file's name is not a project's: %w", name, err)
 	}
-	f := yamlFile{name}
-	root, err := f.parse(b)
+	f := pyyaml.File{Name: name}
+	root, err := f.Parse(b)
 	if err != nil {
 		return err
 	}
@@ -192,22 +193,22 @@ func (r *settingsReader) file(name string, b []byte) error {
 	return r.project(f, p, root)
 }
 
-func (r *settingsReader) project(f yamlFile, p dist.Project, n *yaml.Node) error {
-	here := fmt.Sprintf("%s:%d", f.name, n.Line)
+func (r *settingsReader) project(f pyyaml.File, p dist.Project, n *yaml.Node) error {
+	here := fmt.Sprintf("%s:%d", f.Name, n.Line)
 	if first := r.where[p]; first != "" {
-		return f.errorf(n, "settings of project %s stand also in %s: keep one", p, first)
+		return f.Errorf(n, "settings of project %s stand also in %s: keep one", p, first)
 	}
 	r.where[p] = here
 
 	var s, own ProjectSettings // own: of the variant
 	fields := s.readers(f)
 	fields["variants"] = func(n *yaml.Node) error {
-		if kindOf(n) == aNull {
+		if pyyaml.KindOf(n) == pyyaml.Null {
 			return nil
 		}
-		return f.each(n, "variants", func(key, value *yaml.Node) error {
+		return f.Each(n, "variants", func(key, value *yaml.Node) error {
 			var v ProjectSettings
-			if err := f.fields(value, "variant "+key.Value, v.variantReaders(f, key.Value == r.variant)); err != nil {
+			if err := f.Fields(value, "variant "+key.Value, v.variantReaders(f, key.Value == r.variant)); err != nil {
 				return err
 			}
 			if key.Value == r.variant {
@@ -216,7 +217,7 @@ func (r *settingsReader) project(f yamlFile, p dist.Project, n *yaml.Node) error
 			return nil
 		})
 	}
-	if err := f.fields(n, "the settings of project "+string(p), fields); err != nil {
+	if err := f.Fields(n, "the settings of project "+string(p), fields); err != nil {
 		return err
 	}
 	s.PreBuilt = own.PreBuilt
@@ -231,39 +232,39 @@ func (r *settingsReader) project(f yamlFile, p dist.Project, n *yaml.Node) error
 	return nil
 }
 
-func environment(f yamlFile, n *yaml.Node) (vars []variable, err error) {
-	return vars, f.each(n, "env", func(key, value *yaml.Node) error {
+func environment(f pyyaml.File, n *yaml.Node) (vars []variable, err error) {
+	return vars, f.Each(n, "env", func(key, value *yaml.Node) error {
 		if !envName.MatchString(key.Value) {
-			return f.errorf(key, "env: %q is not the name of an environment variable", key.Value)
+			return f.Errorf(key, "env: %q is not the name of an environment variable", key.Value)
 		}
-		s, err := f.stringified(value, "env: "+key.Value)
-		vars = append(vars, variable{key.Value, s, func(err error) error { return f.errorf(value, "env: %s: %w", key.Value, err) }})
+		s, err := f.Stringified(value, "env: "+key.Value)
+		vars = append(vars, variable{key.Value, s, func(err error) error { return f.Errorf(value, "env: %s: %w", key.Value, err) }})
 		return err
 	})
 }
 
-func configSettings(f yamlFile, n *yaml.Node) (ConfigSettings, error) {
+func configSettings(f pyyaml.File, n *yaml.Node) (ConfigSettings, error) {
 	cs := ConfigSettings{}
-	return cs, f.each(n, "config_settings", func(key, value *yaml.Node) error {
+	return cs, f.Each(n, "config_settings", func(key, value *yaml.Node) error {
 		what := "config_settings: " + key.Value
 		var err error
 		if value.Kind == yaml.SequenceNode {
-			cs[key.Value], err = f.texts(value, what)
+			cs[key.Value], err = f.Texts(value, what)
 		} else {
-			cs[key.Value], err = f.text(value, what)
+			cs[key.Value], err = f.Text(value, what)
 		}
 		return err
 	})
 }
 
-func buildDir(f yamlFile, n *yaml.Node) (string, error) {
-	s, err := f.text(n, "build_dir")
+func buildDir(f pyyaml.File, n *yaml.Node) (string, error) {
+	s, err := f.Text(n, "build_dir")
 	if err != nil {
 		return "", err
 	}
 	dir, err := safeDir(s)
 	if err != nil {
-		return "", f.errorf(n, "build_dir: %w", err)
+		return "", f.Errorf(n, "build_dir: %w", err)
 	}
 	return dir, nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/python-wheel-build/axle/internal/dist"
 	"github.com/python-wheel-build/axle/internal/version"
+	"github.com/python-wheel-build/axle/resolver/view/pyyaml"
 )
 
 func files(pairs ...string) fstest.MapFS {
@@ -50,23 +51,6 @@ func mustVersion(t testing.TB, s string) version.Version {
 		t.Fatal(err)
 	}
 	return v
-}
-
-// What PyYAML's safe_load makes of plain scalars.
-func TestPlainScalars(t *testing.T) {
-	for s, want := range map[string]string{
-		"on": "a boolean", "No": "a boolean", "TRUE": "a boolean", "off": "a boolean", "~": "null", "Null": "null", "": "null",
-		"012": "a number", "089": aString, "0o17": aString, "0x1F": "a number", "0b1": "a number", "1e3": aString, "1.5e3": aString, "1.5e+3": "a number",
-		"1.5": "a number", "1.": "a number", ".5": "a number", "-.INF": "a number", ".nan": "a number", "1_000": "a number",
-		"12:30:45": "a number", "190:20:30.15": "a number", "5": "a number", "2024-01-02": "a date",
-		"2024-01-02T10:00:00Z": "a date", "2024-01-02 10:00:00.5 +01:00": "a date", "=": "an operator", "<<": "an operator",
-		"y": aString, "n": aString, "nan": aString, "1.2.3": aString, "0x": aString, "1:99": aString, "-O2": aString, "+": aString,
-		".": aString, "_1": aString, "1,000": aString, "oN": aString, "tRue": aString, "gcc": aString,
-	} {
-		if got := readsAs(s); got != want {
-			t.Errorf("readsAs(%q) = %s, want %s", s, got, want)
-		}
-	}
 }
 
 func TestProjectSettings(t *testing.T) {
@@ -170,7 +154,7 @@ func TestSettingsRefused(t *testing.T) {
 		{"second document", foo, "env: {}\n---\nenv: {}\n", ":", []string{"a second YAML document"}},
 		{"syntax", foo, "env: {}\nbuild_dir: [\n", ":", []string{"not YAML"}},
 		{"not UTF-8", foo, "env: {A: \xff}\n", ":", []string{"not UTF-8"}},
-		{"huge", foo, strings.Repeat("#", maxYAML+1), ":", []string{"larger than"}},
+		{"huge", foo, strings.Repeat("#", pyyaml.MaxSize+1), ":", []string{"larger than"}},
 		{"file is no project", "settings/-foo.yaml", "", ":", []string{"not a project's"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

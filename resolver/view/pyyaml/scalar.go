@@ -1,4 +1,4 @@
-package view
+package pyyaml
 
 import (
 	"errors"
@@ -25,40 +25,41 @@ var (
 		`(?:[Tt]|[ \t]+)[0-9]{1,2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]*)?(?:[ \t]*(?:Z|[-+][0-9]{1,2}(?::[0-9]{2})?))?$`)
 )
 
+// What a scalar can be, in the words of an error.
 const (
-	aString  = "a string"
-	aBoolean = "a boolean"
-	aNull    = "null"
-	aNumber  = "a number"
-	aDate    = "a date"
+	String  = "a string"
+	Boolean = "a boolean"
+	Null    = "null"
+	Number  = "a number"
+	Date    = "a date"
 )
 
-// readsAs says what a plain scalar is, in the words of an error.
-func readsAs(s string) string {
+// ReadsAs says what a plain scalar is, in the words of an error.
+func ReadsAs(s string) string {
 	switch {
 	case boolean.MatchString(s):
-		return aBoolean
+		return Boolean
 	case null.MatchString(s):
-		return aNull
+		return Null
 	case integer.MatchString(s), float.MatchString(s):
-		return aNumber
+		return Number
 	case date.MatchString(s):
-		return aDate
+		return Date
 	case s == "=" || s == "<<":
 		return "an operator"
 	}
-	return aString
+	return String
 }
 
-// kindOf is readsAs of a node that need not be plain.
-func kindOf(n *yaml.Node) string {
+// KindOf is ReadsAs of a node that need not be plain.
+func KindOf(n *yaml.Node) string {
 	switch {
 	case n.Kind != yaml.ScalarNode:
 		return "no scalar"
 	case !plain(n):
-		return aString
+		return String
 	}
-	return readsAs(n.Value)
+	return ReadsAs(n.Value)
 }
 
 func isTrue(s string) bool {
@@ -69,29 +70,29 @@ func isTrue(s string) bool {
 	return false
 }
 
-// stringified is a scalar as fromager makes a string of it for an environment variable: a boolean is 1 or 0, a number what Python
+// Stringified is a scalar as fromager makes a string of it for an environment variable: a boolean is 1 or 0, a number what Python
 // prints of it, and text loses the white space around it. Nothing and dates are refused, as fromager does.
-func (f yamlFile) stringified(n *yaml.Node, what string) (string, error) {
+func (f File) Stringified(n *yaml.Node, what string) (string, error) {
 	if n.Kind != yaml.ScalarNode {
-		return "", f.errorf(n, "%s must be a string, a number or a boolean", what)
+		return "", f.Errorf(n, "%s must be a string, a number or a boolean", what)
 	}
-	switch kind := kindOf(n); kind {
-	case aString:
-		s, err := f.text(n, what)
+	switch kind := KindOf(n); kind {
+	case String:
+		s, err := f.Text(n, what)
 		return strings.TrimFunc(s, pythonSpace), err
-	case aBoolean:
+	case Boolean:
 		if isTrue(n.Value) {
 			return "1", nil
 		}
 		return "0", nil
-	case aNumber:
+	case Number:
 		s, err := pythonNumber(n.Value)
 		if err != nil {
-			return "", f.errorf(n, "%s: %s: %w", what, n.Value, err)
+			return "", f.Errorf(n, "%s: %s: %w", what, n.Value, err)
 		}
 		return s, nil
 	default:
-		return "", f.errorf(n, "%s: %s reads as %s in YAML: quote it", what, shown(n.Value), kind)
+		return "", f.Errorf(n, "%s: %s reads as %s in YAML: quote it", what, shown(n.Value), kind)
 	}
 }
 
