@@ -101,7 +101,7 @@ func parseSystem(text []byte) (System, error) {
 		System *struct {
 			Requires    *[]string `toml:"requires"`
 			Backend     *string   `toml:"build-backend"`
-			BackendPath []string  `toml:"backend-path"`
+			BackendPath any       `toml:"backend-path"`
 		} `toml:"build-system"`
 	}
 	// A byte order mark is no TOML, but setuptools and others let it pass.
@@ -122,8 +122,9 @@ func parseSystem(text []byte) (System, error) {
 		if t.Backend != nil {
 			sys.Backend = *t.Backend
 		}
-		for _, p := range t.BackendPath {
-			sys.BackendPath = append(sys.BackendPath, cmp.Or(p, ".")) // "" is the source's folder to pip and build
+		var err error
+		if sys.BackendPath, err = backendPath(t.BackendPath); err != nil {
+			return System{}, err
 		}
 	}
 	if !validBackend(sys.Backend) {
@@ -142,6 +143,27 @@ func parseSystem(text []byte) (System, error) {
 		sys.Requires = append(sys.Requires, r)
 	}
 	return sys, nil
+}
+
+// backendPath is a list of folders. Old backends of their own wrote one text, which pip takes, and "" is the source's folder to it.
+func backendPath(value any) (folders []string, err error) {
+	switch value := value.(type) {
+	case nil:
+		return nil, nil
+	case string:
+		return []string{cmp.Or(value, ".")}, nil
+	case []any:
+		for _, v := range value {
+			s, ok := v.(string)
+			if !ok {
+				return nil, fmt.Errorf("pyproject.toml: backend-path holds %v, which is no text", v)
+			}
+			folders = append(folders, cmp.Or(s, "."))
+		}
+		return folders, nil
+	default:
+		return nil, fmt.Errorf("pyproject.toml: backend-path %v is no list of folders (PEP 517)", value)
+	}
 }
 
 // validBackend checks the entry point syntax: dotted names, of any letters that Python allows.

@@ -29,6 +29,10 @@ func TestReadSystem(t *testing.T) {
 		"[project]\nname='x'": {"setuptools.build_meta:__legacy__", "setuptools>=40.8.0"},
 		"[build-system]\nrequires=['a>1', 'b[c]; python_version<\"3\"']":                               {"setuptools.build_meta:__legacy__", "a>1", "b[c]; python_version < \"3\""},
 		"\ufeff[build-system]\nrequires=[]\nbuild-backend='x.y:z'\nbackend-path=['.', 'p/q']\nother=1": {"x.y:z", ".", "p/q"},
+		// What old backends say of themselves, and pip takes.
+		"[build-system]\nrequires=[]\nbuild-backend='x'\nbackend-path='p'":  {"x", "p"},
+		"[build-system]\nrequires=[]\nbuild-backend='x'\nbackend-path=['']": {"x", "."},
+		"[build-system]\nrequires=[]\nbuild-backend='x'\nbackend-path=''":   {"x", "."},
 	} {
 		dir := t.TempDir()
 		if err := os.WriteFile(filepath.Join(dir, "pyproject.toml"), []byte(text), 0o644); err != nil {
@@ -47,6 +51,9 @@ func TestReadSystem(t *testing.T) {
 		"[build-system]\nrequires=[]\nbuild-backend='a b'":   "module:object",
 		"[build-system]\nrequires=[]\nbackend-path=['..']":   "PEP 517",
 		"[build-system]\nrequires=[]\nbackend-path=['/etc']": "PEP 517",
+		"[build-system]\nrequires=[]\nbackend-path='..'":     "PEP 517",
+		"[build-system]\nrequires=[]\nbackend-path=1":        "PEP 517",
+		"[build-system]\nrequires=[]\nbackend-path=[1]":      "no text",
 		"x = ":                                 "line 1",
 		"x = " + strings.Repeat("[", 500000):   "deep",
 		"x = " + strings.Repeat("{a=", 200000): "deep",
