@@ -1,4 +1,4 @@
-.PHONY: run build test apt real reproducible fuzz lint tools clean
+.PHONY: run build test apt real reproducible bench-serve fuzz lint tools clean
 GO ?= go
 TOOLS := $(CURDIR)/.tools
 export AXLE_TOOLS := $(TOOLS)
@@ -33,6 +33,11 @@ real: tools build
 # Some thirty real sdists, of each kind of build backend, built twice: a table of what came out byte for byte the same.
 reproducible: tools build
 	$(GO) test -count=1 -timeout 180m -run 'TestReproducible' ./cmd/axle -reproducible -v
+
+# What serving costs beside nginx serving the same bytes as files. A minute; the less else runs, the better.
+bench-serve: tools
+	deploy/bench-tools.sh $(TOOLS)/bench
+	$(GO) test -count=1 -timeout 5m -run 'TestBenchServe' -v ./cmd/axle -bench-serve
 
 lint:
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo "run gofmt -w on these"; exit 1; }

@@ -33,7 +33,7 @@ func (s *Store) Put(ctx context.Context, want Digest, size int64, r io.Reader) e
 	if err == nil || !errors.Is(err, fs.ErrNotExist) && !errors.As(err, &damaged) {
 		return err
 	}
-	err = s.b.Create(ctx, key, size, newVerifier(r, want))
+	err = s.create(ctx, key, size, newVerifier(r, want))
 	if errors.Is(err, fs.ErrExist) && damaged != nil {
 		return fmt.Errorf("%w (%w)", damaged, err) // it could not be moved away
 	}

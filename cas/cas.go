@@ -40,6 +40,7 @@ import (
 	"iter"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -87,6 +88,8 @@ type Store struct {
 	b       Backend
 	scratch *scratch.Folder
 	now     func() time.Time
+
+	changes atomic.Uint64
 
 	proofs  proofs
 	proving singleflight.Group // by identity of the file
@@ -155,6 +158,17 @@ func checkFormat(ctx context.Context, b Backend) error {
 
 // Close removes this process's temporary files. The store must not be used any more. The backend stays open.
 func (s *Store) Close() error { return s.scratch.Close() }
+
+// Changes counts what was done to the store through s: each blob or document created and each move to quarantine/ has counted by the time
+// the call that made it returns, whatever the call returned. So nothing that s can tell was changed here between two moments at which the
+// count was the same. Other processes that share the store don't count.
+func (s *Store) Changes() uint64 { return s.changes.Load() }
+
+// create is the backend's, counted. One that failed may have left the object, too.
+func (s *Store) create(ctx context.Context, key string, size int64, r io.Reader) error {
+	defer s.changes.Add(1)
+	return s.b.Create(ctx, key, size, r)
+}
 
 // Scratch is this process's own folder for temporary files, an absolute path. It is removed by Close or, after a crash, by the next
 // Open with the same scratch folder.

@@ -31,7 +31,7 @@ func (s *Store) Create(ctx context.Context, key string, doc any) error {
 	if len(text) > maxDocument {
 		return fmt.Errorf("document %s: %d bytes are more than the %d allowed: keep large things as blobs", key, len(text), maxDocument)
 	}
-	return s.b.Create(ctx, key, int64(len(text)), bytes.NewReader(text))
+	return s.create(ctx, key, int64(len(text)), bytes.NewReader(text))
 }
 
 // Read reads the document at key into the value that `into` points to. The error is fs.ErrNotExist where there is none and a

@@ -35,6 +35,7 @@ func (s *Store) move(ctx context.Context, key string) error {
 	} else if after.Size != before.Size || !after.ModTime.Equal(before.ModTime) {
 		return nil
 	}
+	defer s.changes.Add(1)
 	return s.b.Remove(ctx, key)
 }
 
@@ -44,7 +45,7 @@ func (s *Store) copyAside(ctx context.Context, key string) error {
 		if err != nil {
 			return err
 		}
-		err = s.b.Create(ctx, fmt.Sprintf("quarantine/%s.%d", key, n), info.Size, r)
+		err = s.create(ctx, fmt.Sprintf("quarantine/%s.%d", key, n), info.Size, r)
 		r.Close()
 		if !errors.Is(err, fs.ErrExist) {
 			return err

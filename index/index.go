@@ -35,6 +35,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/python-wheel-build/axle/index/hops"
+	"github.com/python-wheel-build/axle/index/pages"
 	"github.com/python-wheel-build/axle/resolver"
 )
 
@@ -71,7 +72,7 @@ type Server struct {
 	once    sync.Once
 	public  http.Handler
 	private http.Handler
-	pages   renderings
+	pages   pages.Cache
 	asks    *asks
 	lookups *prometheus.CounterVec
 	told    *prometheus.CounterVec

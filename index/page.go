@@ -3,7 +3,6 @@ package index
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -13,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/python-wheel-build/axle/index/pages"
 	"github.com/python-wheel-build/axle/index/simple"
 	"github.com/python-wheel-build/axle/internal/dist"
 	"github.com/python-wheel-build/axle/resolver"
@@ -76,27 +76,28 @@ func (s *site) root(w http.ResponseWriter, r *http.Request, param func(string) s
 	if err != nil {
 		return err
 	}
-	projects, err := s.projects(r.Context(), name, r.URL.Path == "/view/"+param("view")+"/cached/simple/")
+	q := pages.Key{View: name.View.Digest(), Promises: name.OnDemand && r.URL.Path != "/view/"+param("view")+"/cached/simple/", ContentType: contentType}
+	page, err := s.pages.Get(r.Context(), q, s.Catalog.Store.Changes, func(ctx context.Context) (pages.Page, error) {
+		projects, err := s.projects(ctx, name.View, q.Promises)
+		list := simple.Root{Projects: make([]string, len(projects))}
+		for i, p := range projects {
+			list.Projects[i] = string(p)
+		}
+		return list, err
+	})
 	if err != nil {
 		return err
 	}
-	list := simple.Root{Projects: make([]string, len(projects))}
-	var says facts
-	says.text(contentType)
-	for i, p := range projects {
-		list.Projects[i] = string(p)
-		says.text(string(p))
-	}
-	s.pages.get(says.key(), contentType, list).serve(w, r)
+	page.Serve(w, r)
 	return nil
 }
 
-// projects are those with a hit in the view where nothing is built, else all of which anything is stored; sorted.
-func (s *site) projects(ctx context.Context, name resolver.Name, cached bool) ([]dist.Project, error) {
-	if name.OnDemand && !cached {
+// projects are all of which anything is stored where promises are made, else those with a hit in the view; sorted.
+func (s *site) projects(ctx context.Context, v *view.View, promises bool) ([]dist.Project, error) {
+	if promises {
 		return s.Catalog.Projects(ctx)
 	}
-	hits, err := s.Catalog.Holds(ctx, name.View)
+	hits, err := s.Catalog.Holds(ctx, v)
 	if err != nil {
 		return nil, err
 	}
@@ -130,18 +131,25 @@ func (s *site) page(w http.ResponseWriter, r *http.Request, param func(string) s
 	if err != nil {
 		return err
 	}
-	answers, err := s.Catalog.Page(r.Context(), name.View, p)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	q := pages.Key{View: name.View.Digest(), Promises: name.OnDemand && !cached, Project: p, Root: up(r), ContentType: contentType}
+	page, err := s.pages.Get(r.Context(), q, s.Catalog.Store.Changes, func(ctx context.Context) (pages.Page, error) {
+		answers, err := s.Catalog.Page(ctx, name.View, p)
+		list := simple.Page{Project: string(p), Files: files(name.View, answers, q.Root, q.Promises)}
+		if err == nil && len(list.Files) == 0 {
+			// An empty page would keep a client with several indexes from looking at the next one.
+			err = fs.ErrNotExist
+		}
+		return list, err
+	})
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return &Problem{Type: typeNoSuchThing, Status: http.StatusNotFound, Title: "no such project",
+			Detail: fmt.Sprintf("%s has nothing of %s", printable(name.Name), p)}
+	case err != nil:
 		note(r, err)
 		return err
 	}
-	list := simple.Page{Project: string(p), Files: files(name.View, answers, up(r), name.OnDemand && !cached)}
-	if len(list.Files) == 0 {
-		// An empty page would keep a client with several indexes from looking at the next one.
-		return &Problem{Type: typeNoSuchThing, Status: http.StatusNotFound, Title: "no such project",
-			Detail: fmt.Sprintf("%s has nothing of %s", printable(name.Name), p)}
-	}
-	s.pages.get(pageKey(contentType, list), contentType, list).serve(w, r)
+	page.Serve(w, r)
 	return nil
 }
 
@@ -183,48 +191,4 @@ func promiseName(v *view.View, s resolver.Source) string {
 	h := sha256.New()
 	fmt.Fprintf(h, "%s\n%s\n%s\n%s\n", v.Digest(), s.How.Index, s.How.Filename, s.Listed())
 	return dist.FormatWheelName(s.Project, s.Version, "0_"+hex.EncodeToString(h.Sum(nil))[:16], v.Target.PromiseTags())
-}
-
-// facts are what a page says, in one unambiguous row of bytes: their digest says whether it has to be rendered anew.
-type facts []byte
-
-func (f *facts) number(n int64) { *f = binary.AppendVarint(*f, n) }
-
-func (f *facts) text(s string) {
-	f.number(int64(len(s))) // so that no two lists of texts run together to the same
-	*f = append(*f, s...)
-}
-
-func (f *facts) yes(b bool) {
-	n := int64(0)
-	if b {
-		n = 1
-	}
-	f.number(n)
-}
-
-func (f facts) key() string {
-	sum := sha256.Sum256(f)
-	return string(sum[:])
-}
-
-func pageKey(contentType string, p simple.Page) string {
-	f := make(facts, 0, 512*(len(p.Files)+1))
-	f.text(contentType)
-	f.text(p.Project)
-	for i := range p.Files {
-		file := &p.Files[i]
-		f.text(file.Filename)
-		f.text(file.Version)
-		f.text(file.URL)
-		f.text(file.SHA256)
-		f.number(file.Size)
-		f.number(file.Uploaded.UnixMicro())
-		f.text(file.RequiresPython)
-		f.yes(file.Yanked)
-		f.text(file.YankedReason)
-		f.yes(file.Metadata)
-		f.text(file.MetadataSHA256)
-	}
-	return f.key()
 }

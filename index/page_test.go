@@ -276,24 +276,6 @@ func TestUpstreamDown(t *testing.T) {
 	}
 }
 
-func TestRenderingsAreBounded(t *testing.T) {
-	var c renderings
-	page := simple.Page{Project: strings.Repeat("x", 1<<20)}
-	for i := range 70 {
-		c.get(fmt.Sprint(i), simple.TypeJSON, page)
-	}
-	if c.bytes > maxRenderings || len(c.byKey) != c.used.Len() || len(c.byKey) < 30 {
-		t.Errorf("%d bytes in %d, %d pages", c.bytes, len(c.byKey), c.used.Len())
-	}
-	if c.byKey["69"] == nil || c.byKey["0"] != nil {
-		t.Error("not the oldest were dropped")
-	}
-	first := c.get("69", simple.TypeJSON, page)
-	if c.get("69", simple.TypeJSON, page) != first {
-		t.Error("rendered again")
-	}
-}
-
 // Bytes come by digest and only under the name of a project and version that has them.
 func TestFiles(t *testing.T) {
 	w := newWorld(t, nil)

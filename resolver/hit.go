@@ -20,9 +20,9 @@ import (
 type memo struct {
 	c       *Catalog
 	v       *view.View
-	nodes   map[string]*node // by project==version
-	keys    map[dist.Project][]string
-	revoked map[string]bool // hex; nil until listed
+	nodes   map[string]*node                     // by project==version
+	keys    map[dist.Project]map[string][]string // of records, by version
+	revoked map[string]bool                      // hex; nil until listed
 }
 
 // node is one version of one project in the view.
@@ -30,8 +30,8 @@ type node struct {
 	pin        Pin
 	source     Source
 	recipe     *Recipe
-	digest     RecipeDigest
-	why        string // why there can be no record at all
+	digest     RecipeDigest // "" while no record is looked at
+	why        string       // why there can be no record at all
 	candidates []*candidate
 }
 
@@ -45,7 +45,7 @@ type candidate struct {
 }
 
 func (c *Catalog) memo(v *view.View) *memo {
-	return &memo{c: c, v: v, nodes: map[string]*node{}, keys: map[dist.Project][]string{}}
+	return &memo{c: c, v: v, nodes: map[string]*node{}, keys: map[dist.Project]map[string][]string{}}
 }
 
 // answers gives the view's answer for each of these sources.
@@ -53,11 +53,7 @@ func (m *memo) answers(ctx context.Context, sources []Source) ([]Answer, error) 
 	asked := make([]*node, len(sources))
 	// All of them first: what is gathered for one may need another, and must find it with the source that was asked for.
 	for i, s := range sources {
-		n, err := m.place(Pin{s.Project, s.Version}, s)
-		if err != nil {
-			return nil, err
-		}
-		asked[i] = n
+		asked[i] = m.place(Pin{s.Project, s.Version}, s)
 	}
 	for _, n := range asked {
 		if err := m.gather(ctx, n); err != nil {
@@ -91,32 +87,25 @@ func (m *memo) add(ctx context.Context, p Pin) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n, err := m.place(p, s)
-	if err != nil {
-		return nil, err
-	}
+	n := m.place(p, s)
 	return n, m.gather(ctx, n)
 }
 
 // place makes the node of a version with this source.
-func (m *memo) place(p Pin, s Source) (*node, error) {
+func (m *memo) place(p Pin, s Source) *node {
 	n := &node{pin: p, source: s}
 	m.nodes[p.String()] = n
 	switch {
 	case s.Refused != "":
 		n.why = s.Refused
-		return n, nil
+		return n
 	case s.SHA256 == "":
 		n.why = "its source was never fetched, and upstream lists no digest of it"
-		return n, nil
+		return n
 	}
 	r := NewRecipe(m.v, s)
-	digest, err := r.Digest()
-	if err != nil {
-		return nil, err
-	}
-	n.recipe, n.digest = &r, digest
-	return n, nil
+	n.recipe = &r
+	return n
 }
 
 // gather finds the records of the node's recipe and, through their requirements, everything that their validity hangs on.
@@ -124,8 +113,14 @@ func (m *memo) gather(ctx context.Context, n *node) error {
 	if n.recipe == nil {
 		return nil
 	}
-	keys, err := m.records(ctx, n.pin.Project)
+	keys, err := m.records(ctx, n.pin)
 	if err != nil {
+		return err
+	}
+	if len(keys) == 0 {
+		return nil // most of a page's versions: a recipe's digest costs more than all else of such a version together
+	}
+	if n.digest, err = m.c.recipeDigest(m.v, n.source, *n.recipe); err != nil {
 		return err
 	}
 	prefix := recordPrefix(n.pin.Project, n.pin.Version, n.digest)
@@ -294,19 +289,35 @@ func (m *memo) check(ctx context.Context, c *candidate) (why string, wanting []P
 	return why, wanting, nil
 }
 
-func (m *memo) records(ctx context.Context, p dist.Project) ([]string, error) {
-	if keys, ok := m.keys[p]; ok {
-		return keys, nil
-	}
-	keys := []string{}
-	for key, err := range m.c.Store.Keys(ctx, "records/"+string(p)+"/") {
-		if err != nil {
-			return nil, fmt.Errorf("listing records of %s: %w", p, err)
+// records are the keys of all records of that version, of whatever recipe.
+func (m *memo) records(ctx context.Context, p Pin) ([]string, error) {
+	byVersion, ok := m.keys[p.Project]
+	if !ok {
+		byVersion = map[string][]string{}
+		prefix := "records/" + string(p.Project) + "/"
+		for key, err := range m.c.Store.Keys(ctx, prefix) {
+			if err != nil {
+				return nil, fmt.Errorf("listing records of %s: %w", p.Project, err)
+			}
+			ver, _, _ := strings.Cut(key[len(prefix):], "/")
+			byVersion[ver] = append(byVersion[ver], key)
 		}
-		keys = append(keys, key)
+		m.keys[p.Project] = byVersion
 	}
-	m.keys[p] = keys
-	return keys, nil
+	return byVersion[p.Version.String()], nil
+}
+
+// recipeDigest is r.Digest() of the recipe that v gives to s: a pure function of the two, so what was computed once is true for ever.
+func (c *Catalog) recipeDigest(v *view.View, s Source, r Recipe) (RecipeDigest, error) {
+	key := fmt.Sprintf("recipe of %s==%s %s %s in %s", s.Project, s.Version, r.Source.Kind, r.Source.SHA256, v.Digest())
+	if d, ok := c.docs.get(key); ok {
+		return d.(RecipeDigest), nil
+	}
+	d, err := r.Digest()
+	if err == nil {
+		c.docs.put(key, d)
+	}
+	return d, err
 }
 
 func recordPrefix(p dist.Project, v version.Version, r RecipeDigest) string {

@@ -26,7 +26,7 @@ import (
 
 // world is a store, an upstream, and what can be said about them in one line each.
 type world struct {
-	t       *testing.T
+	t       testing.TB
 	dir     string
 	store   *cas.Store
 	up      *testindex.Index
@@ -37,7 +37,7 @@ type world struct {
 var target = dist.Target{Python: "cp311", ABI: "cp311", Platform: "linux_x86_64", Glibc: "2.36", PythonVersion: "3.11", PythonFullVersion: "3.11.7",
 	Implementation: "cpython", Machine: "x86_64", Markers: map[string]string{"python_version": "3.11", "sys_platform": "linux"}}
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	w := &world{t: t, dir: t.TempDir(), up: testindex.New(t), clock: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
 	b, err := disk.Open(w.dir)
 	w.ok(err)

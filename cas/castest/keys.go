@@ -96,7 +96,7 @@ func listInOrder(t *testing.T, b cas.Backend) {
 	if err := g.Wait(); err != nil {
 		t.Fatal(err)
 	}
-	prefixes := []string{"", "a", "a/", "a/b", "a-", "a-b", "a-b.", "ab/c", "ab/c/", "c/1", "c/1.json", "d", "a/c/", "a/c/d/", "A", "a//"}
+	prefixes := []string{"", "a", "a/", "a/b", "a-", "a-b", "a-b.", "ab/c", "ab/c/", "c/1", "c/1.json", "d", "a/c/", "a/c/d/", "A", "a//", "/", "/a", "../", "./a", "a/../a/", "a/../../", "c/1.json/"}
 	afters := append([]string{"", "a", "a/", "a/b-", "a-b.c", "a.", "a/z", "c/1", "zzz", "!", "a/c/d"}, all...)
 	for _, prefix := range prefixes {
 		for _, after := range afters {

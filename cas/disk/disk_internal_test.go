@@ -181,6 +181,18 @@ func TestFiles(t *testing.T) {
 	if n != 1 {
 		t.Errorf("%d keys listed, want 1", n)
 	}
+	// A prefix leads to keys only: not to temporary files, nor out of the store.
+	for name, text := range map[string]string{"tmp/put-1": "x", "tmp/process/file": "x", "../beside/key": "x"} {
+		path := filepath.Join(dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, prefix := range []string{"tmp/", "tmp/process/", "../beside/", "blobs/../../beside/", "./tmp/"} {
+		for info, err := range b.List(ctx, prefix, "") {
+			t.Errorf("List %s: %+v, %v; want nothing", prefix, info, err)
+		}
+	}
 	f, err := b.File("blobs/x/y")
 	if err != nil {
 		t.Fatal(err)

@@ -17,7 +17,12 @@ import (
 func (b *Backend) List(ctx context.Context, prefix, after string) iter.Seq2[cas.Info, error] {
 	return func(yield func(cas.Info, error) bool) {
 		l := &listing{b, ctx, prefix, after, yield}
-		l.walk("")
+		// What doesn't lie in the prefix's own folder is not asked for: the folders above may have thousands of others in them.
+		folder := prefix[:strings.LastIndexByte(prefix, '/')+1]
+		if top := strings.TrimSuffix(folder, "/"); folder != "" && (cas.CheckKey(top) != nil || top == tmp || strings.HasPrefix(top, tmp+"/")) {
+			return // no key starts so
+		}
+		l.walk(folder)
 	}
 }
 
@@ -36,7 +41,7 @@ func (l *listing) walk(folder string) bool {
 	// ReadDir orders by file name: 'a' before 'a-b'. But the keys in folder a go as 'a/…', and 'a-b' comes before those.
 	entries, err := os.ReadDir(filepath.Join(l.b.dir, filepath.FromSlash(folder)))
 	if err != nil {
-		return errors.Is(err, fs.ErrNotExist) || l.fail(err)
+		return errors.Is(absent(err), fs.ErrNotExist) || l.fail(err)
 	}
 	names := make([]string, 0, len(entries))
 	for _, e := range entries {

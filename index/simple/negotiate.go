@@ -1,8 +1,10 @@
 package simple
 
 import (
+	"hash/maphash"
 	"strconv"
 	"strings"
+	"sync/atomic"
 )
 
 // The types a page can be had in.
@@ -37,6 +39,29 @@ var offers = [...]struct {
 // An empty header accepts everything. ok is false when the client accepts none of the types: answer 406. Of a header, the first 64
 // ranges within its first 4 KiB count. A range that is not well formed is passed over.
 func Negotiate(accept string) (contentType string, ok bool) {
+	place := &negotiated[maphash.String(places, accept)%uint64(len(negotiated))]
+	n := place.Load()
+	if n == nil || n.accept != accept {
+		n = &negotiation{accept: accept}
+		n.contentType, n.ok = negotiate(accept)
+		place.Store(n)
+	}
+	return n.contentType, n.ok
+}
+
+// negotiated are the last answers, each at the place that its header's hash gives: there are a handful of clients, and each sends the same
+// every time.
+var (
+	negotiated [64]atomic.Pointer[negotiation]
+	places     = maphash.MakeSeed()
+)
+
+type negotiation struct {
+	accept, contentType string
+	ok                  bool
+}
+
+func negotiate(accept string) (contentType string, ok bool) {
 	if strings.TrimSpace(accept) == "" {
 		return TypeLegacy, true
 	}

@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"html"
+	"slices"
 	"time"
 )
 
@@ -45,8 +46,20 @@ type Page struct {
 	Files   []File
 }
 
+// Same says whether the other is a page that says the same.
+func (p Page) Same(other any) bool {
+	q, ok := other.(Page)
+	return ok && p.Project == q.Project && slices.Equal(p.Files, q.Files)
+}
+
 // Root lists projects by their normal names.
 type Root struct{ Projects []string }
+
+// Same says whether the other is a list of the same projects.
+func (r Root) Same(other any) bool {
+	q, ok := other.(Root)
+	return ok && slices.Equal(r.Projects, q.Projects)
+}
 
 type jsonMeta struct {
 	APIVersion string `json:"api-version"`

@@ -1,22 +1,17 @@
-package index
+package pages
 
 import (
-	"container/list"
 	"crypto/sha256"
 	"encoding/hex"
 	"net/http"
 	"strconv"
 	"strings"
-	"sync"
 
 	"github.com/python-wheel-build/axle/index/simple"
 )
 
-// maxRenderings bounds the memory of rendered pages: some ten thousand of the usual ones, 6 KB with their gzip form.
-const maxRenderings = 64 << 20
-
-// rendering is one page in one type, ready to be sent. It is never changed.
-type rendering struct {
+// Rendered is one page in one type, ready to be sent. It is never changed.
+type Rendered struct {
 	plain, zipped encoded // zipped.body is nil where gzip gains nothing
 }
 
@@ -27,13 +22,14 @@ type encoded struct {
 	etag   string
 }
 
-// page is what can be rendered.
-type page interface {
+// Page is what can be rendered; Same is true of two pages with the same bytes.
+type Page interface {
 	JSON() []byte
 	HTML() []byte
+	Same(other any) bool
 }
 
-func render(contentType string, p page) *rendering {
+func render(contentType string, p Page) *Rendered {
 	var body []byte
 	full := contentType
 	switch contentType {
@@ -49,7 +45,7 @@ func render(contentType string, p page) *rendering {
 	// one of them (RFC 9110, section 8.8.3).
 	sum := sha256.Sum256(append([]byte(contentType+"\n"), body...))
 	tag := hex.EncodeToString(sum[:16])
-	out := &rendering{plain: encode(body, full, tag, "")}
+	out := &Rendered{plain: encode(body, full, tag, "")}
 	if zipped := simple.Gzip(body); zipped != nil {
 		out.zipped = encode(zipped, full, tag+"-gzip", "gzip")
 	}
@@ -71,8 +67,8 @@ func encode(body []byte, contentType, tag, encoding string) encoded {
 	return e
 }
 
-// serve answers with the encoding that the client takes, or 304 where it has that already.
-func (p *rendering) serve(w http.ResponseWriter, r *http.Request) {
+// Serve answers with the encoding that the client takes, or 304 where it has that already.
+func (p *Rendered) Serve(w http.ResponseWriter, r *http.Request) {
 	e := p.plain
 	if p.zipped.body != nil && simple.AcceptsGzip(strings.Join(r.Header.Values("Accept-Encoding"), ",")) {
 		e = p.zipped
@@ -105,47 +101,4 @@ func matches(fields []string, etag string) bool {
 		}
 	}
 	return false
-}
-
-// renderings remembers pages by the facts in them, those used last. The zero value is ready; it is safe for concurrent use.
-type renderings struct {
-	mu    sync.Mutex // guards what follows, for moments: nothing is rendered under it
-	byKey map[string]*list.Element
-	used  list.List // of *remembered, the one used last in front
-	bytes int
-}
-
-type remembered struct {
-	key  string
-	page *rendering
-}
-
-func (p *rendering) size() int { return len(p.plain.body) + len(p.zipped.body) + 1024 }
-
-// get gives the page of these facts. Two that ask at once may both render it, to the same bytes.
-func (c *renderings) get(key, contentType string, p page) *rendering {
-	c.mu.Lock()
-	if e, ok := c.byKey[key]; ok {
-		c.used.MoveToFront(e)
-		c.mu.Unlock()
-		return e.Value.(*remembered).page
-	}
-	c.mu.Unlock()
-	out := render(contentType, p)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if _, ok := c.byKey[key]; ok {
-		return out
-	}
-	if c.byKey == nil {
-		c.byKey = map[string]*list.Element{}
-	}
-	c.byKey[key] = c.used.PushFront(&remembered{key, out})
-	c.bytes += out.size()
-	for c.bytes > maxRenderings {
-		oldest := c.used.Remove(c.used.Back()).(*remembered)
-		delete(c.byKey, oldest.key)
-		c.bytes -= oldest.page.size()
-	}
-	return out
 }
