@@ -81,7 +81,7 @@ func (j *run) recorded(ctx context.Context, reqs []dist.Requirement, hold []reso
 		return nil, nil, inputsFault(true, "built again it asks for %s, and the record has no build requirements", reqs)
 	}
 	// uv only takes the set apart where several environments ran.
-	u := uv{tools: j.Tools, scratch: j.Catalog.Store.Scratch(), python: j.m.Python, from: []string{"--offline", "--no-index", "--find-links", dir}}
+	u := uv{tools: j.Tools, scratch: j.Catalog.Store.Scratch(), machine: j.m, from: []string{"--offline", "--no-index", "--find-links", dir}}
 	pins, err := u.resolve(ctx, j.job.View, reqs, hold)
 	var no *unresolvable
 	if errors.As(err, &no) && len(hold) > 0 {

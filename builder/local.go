@@ -357,7 +357,7 @@ func (j *run) hook(ctx context.Context, step pep517.Step, wheels []resolver.Requ
 		if err != nil {
 			return pep517.Result{}, err
 		}
-		step.Wheels = append(step.Wheels, path)
+		step.Wheels = append(step.Wheels, pep517.Wheel{Path: path, Digest: string(w.Wheel)})
 		names = append(names, string(w.Project)+" "+w.Version.String())
 	}
 	with := "nothing"

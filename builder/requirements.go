@@ -103,7 +103,7 @@ func (b *Builder) resolve(ctx context.Context, a resolver.Ask, f *flight, reqs [
 		BaseContext: func(net.Listener) context.Context { return resolver.WithAsker(ctx, asker) }}
 	go func() { _ = server.Serve(listener) }() // ends with Close
 	defer server.Close()
-	u := uv{tools: b.Tools, scratch: b.Catalog.Store.Scratch(), python: machine.Python,
+	u := uv{tools: b.Tools, scratch: b.Catalog.Store.Scratch(), machine: machine,
 		from: []string{"--index-url", fmt.Sprintf("http://%s/view/@%s/simple/", listener.Addr(), v.Digest())}}
 	pins, err := u.resolve(ctx, v, reqs, hold)
 	if noted := asker.Noted(); err != nil && ctx.Err() == nil && noted != nil {
@@ -114,8 +114,9 @@ func (b *Builder) resolve(ctx context.Context, a resolver.Ask, f *flight, reqs [
 
 // uv resolves requirements to versions of what from offers, which is arguments such as an --index-url.
 type uv struct {
-	tools, scratch, python string
-	from                   []string
+	tools, scratch string
+	machine        *Machine
+	from           []string
 }
 
 // resolve gives versions that satisfy the requirements and the view's constraints, those of hold where a project has one there. It is an
@@ -139,8 +140,13 @@ func (u uv) resolve(ctx context.Context, v *view.View, reqs []dist.Requirement, 
 	if err := os.WriteFile(filepath.Join(dir, "constraints.txt"), []byte(constraints.String()), 0o600); err != nil {
 		return nil, err
 	}
-	args := append([]string{"pip", "compile", "--quiet", "--no-config", "--no-cache", "--no-build", "--no-header", "--no-annotate", "--no-sources",
-		"--python", u.python, "--constraints", "constraints.txt"}, u.from...)
+	// Of pages nothing is kept from one resolution to the next.
+	cache := filepath.Join(dir, "cache")
+	if err := u.machine.lend(cache); err != nil {
+		return nil, fmt.Errorf("resolving build requirements: %w", err)
+	}
+	args := append([]string{"pip", "compile", "--quiet", "--no-config", "--cache-dir", cache, "--no-build", "--no-header", "--no-annotate", "--no-sources",
+		"--python", u.machine.Python, "--constraints", "constraints.txt"}, u.from...)
 	cmd := exec.CommandContext(ctx, filepath.Join(u.tools, "bin", "uv"), append(args, "-")...)
 	cmd.Dir = dir
 	cmd.Stdin = strings.NewReader(in.String())
@@ -160,6 +166,9 @@ func (u uv) resolve(ctx context.Context, v *view.View, reqs []dist.Requirement, 
 		}
 		return nil, &unresolvable{fmt.Sprintf("no versions of this view satisfy the build requirements (%s): %s",
 			strings.Join(strings.Fields(strings.ReplaceAll(strings.TrimSpace(in.String()), "\n", ", ")), " "), strings.TrimSpace(stderr.String()))}
+	}
+	if err := u.machine.keep(u.scratch, cache); err != nil {
+		return nil, fmt.Errorf("resolving build requirements: %w", err)
 	}
 	var pins []resolver.Pin
 	for line := range strings.Lines(out.String()) {

@@ -17,6 +17,7 @@ sys.path.append("/axle/lib")
 import pyproject_hooks  # noqa: E402
 
 VENV = "/build/venv"
+SITE = VENV + "/lib/python%d.%d/site-packages" % sys.version_info[:2]
 CACHE = "/build/uv-cache"
 FAILED = 3  # Python itself ends with 1, 2 and 120
 
@@ -43,12 +44,18 @@ def fresh(path):
     return path
 
 
-def environment(python, uv, wheels):
-    """A virtual environment (PEP 405) with just these wheels. It is made by hand since the tools take 0.1 s for it; no activation
-    script is of use here."""
+def uv(*arguments):
+    command = ["/axle/uv", *arguments, "--quiet", "--no-config", "--offline", "--python", VENV + "/bin/python"]
+    # The cache lies beside the environment, so that files are linked, not copied; on /tmp a large wheel would take memory.
+    env = dict(os.environ, UV_CACHE_DIR=CACHE, UV_PYTHON_DOWNLOADS="never", UV_LINK_MODE="hardlink", UV_NO_PROGRESS="1")
+    subprocess.run(command, env=env, stdin=subprocess.DEVNULL, check=True)
+
+
+def environment(python):
+    """An empty virtual environment (PEP 405). It is made by hand since the tools take 0.1 s for it; no activation script is of use here."""
     fresh(VENV)
     version = "python%d.%d" % sys.version_info[:2]
-    os.makedirs(VENV + "/lib/" + version + "/site-packages")
+    os.makedirs(SITE)
     os.symlink("lib", VENV + "/lib64")
     os.mkdir(VENV + "/bin")
     os.symlink(python, VENV + "/bin/python")
@@ -56,16 +63,32 @@ def environment(python, uv, wheels):
     os.symlink("python", VENV + "/bin/" + version)
     with open(VENV + "/pyvenv.cfg", "w") as f:
         f.write("home = %s\ninclude-system-site-packages = false\nversion = %d.%d.%d\n" % ((os.path.dirname(python),) + sys.version_info[:3]))
-    if not wheels:
-        return
-    # The cache lies beside the environment, so that files are linked, not copied; on /tmp a large wheel would take memory.
-    command = [uv, "pip", "install", "--quiet", "--no-config", "--offline", "--no-index", "--no-deps", "--no-build"]
-    env = dict(os.environ, UV_CACHE_DIR=CACHE, UV_PYTHON_DOWNLOADS="never", UV_LINK_MODE="hardlink", UV_NO_PROGRESS="1")
+
+
+def probe():
+    """What uv finds out about the interpreter, for all builds to come."""
+    uv("pip", "list")
+    os.mkdir("/build/out")
+    for name in os.listdir(CACHE):
+        if name.startswith("interpreter-"):
+            os.rename(CACHE + "/" + name, "/build/out/" + name)
+
+
+def install(wheels, probed, bytecode):
+    if probed:
+        shutil.copytree(probed, fresh(CACHE), dirs_exist_ok=True)
     try:
-        subprocess.run(command + ["--python", VENV + "/bin/python"] + wheels, env=env, stdin=subprocess.DEVNULL, check=True)
+        uv("pip", "install", "--no-index", "--no-deps", "--no-build", *wheels)
     except subprocess.CalledProcessError as e:
         ended("install", "uv", e.returncode)
     shutil.rmtree(CACHE, ignore_errors=True)
+    for compiled in bytecode:
+        with open(compiled + "/folders") as f:
+            for folder in f.read().split("\n")[:-1]:
+                try:
+                    os.symlink(compiled + "/" + folder, SITE + "/" + folder)
+                except (FileExistsError, FileNotFoundError, NotADirectoryError):
+                    pass  # two wheels share a folder: the first one's modules are compiled
 
 
 def run(command, cwd=None, extra_environ=None):
@@ -112,9 +135,13 @@ def below(folder, path):
 def main():
     job = json.load(sys.stdin)
     os.makedirs("/build/home", exist_ok=True)
+    environment(job["python"])
+    if job["do"] == "probe":
+        return probe()
     code = 0
     try:
-        environment(job["python"], "/axle/uv", job["wheels"])
+        if job["wheels"]:
+            install(job["wheels"], job["probed"], job["bytecode"])
         result = call(job)
     except Failed as e:
         code, result = FAILED, {"hook": e.args[0], "error": e.args[1]}

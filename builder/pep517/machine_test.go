@@ -44,7 +44,7 @@ func TestMachinesFault(t *testing.T) {
 		b.Limits.Disk = 1 << 20
 		big := wheel(t, testindex.Spec{Name: "helper", Version: "1", Files: map[string]string{"wheel/big": strings.Repeat("\x00", 70<<20)}})
 		var limit *sandbox.LimitError
-		if _, err := b.run(pep517.Step{Do: "build", Wheels: []string{big}}); !errors.As(err, &limit) || limit.Limit != "disk" {
+		if _, err := b.run(pep517.Step{Do: "build", Wheels: []pep517.Wheel{big}}); !errors.As(err, &limit) || limit.Limit != "disk" {
 			t.Errorf("%v\n%s", err, b.log)
 		}
 	})

@@ -64,11 +64,17 @@ type Env struct {
 	Log       io.Writer         // what uv and the backend print; nil drops it
 }
 
+// Wheel is one of a build environment.
+type Wheel struct {
+	Path   string // on the host; the base name is a wheel filename
+	Digest string // of its bytes: names what is made of it once, for later builds too; "" for a wheel of which nothing is kept
+}
+
 // Step is one call of the backend.
 type Step struct {
 	Do             string // "prepare": metadata; "build": a wheel
 	System         System
-	Wheels         []string       // host paths; the base names are wheel filenames
+	Wheels         []Wheel
 	ConfigSettings map[string]any // values are string or []string
 	BuildDir       string         // the project's root below src, slash-separated; "" is src
 	// HaveRequires says that Wheels holds what the backend asks for, so it isn't asked again.
@@ -96,6 +102,8 @@ type job struct {
 	Do             string         `json:"do"`
 	Python         string         `json:"python"`
 	Wheels         []string       `json:"wheels"`
+	Bytecode       []string       `json:"bytecode"`
+	Probed         string         `json:"probed"`
 	Source         string         `json:"source"`
 	Backend        string         `json:"backend"`
 	BackendPath    []string       `json:"backend_path"`
@@ -120,6 +128,13 @@ func (e Env) Run(ctx context.Context, s Step) (Result, error) {
 	j, binds, err := e.job(s)
 	if err != nil {
 		return Result{}, fmt.Errorf("pep517: %w", err)
+	}
+	if len(s.Wheels) > 0 {
+		made, err := e.made(ctx, s.Wheels, &j)
+		if err != nil {
+			return Result{}, err
+		}
+		binds = append(binds, made...)
 	}
 	stdin, err := json.Marshal(j)
 	if err != nil {
@@ -160,7 +175,7 @@ func (s Step) hook() string {
 
 func (e Env) job(s Step) (job, []sandbox.Bind, error) {
 	j := job{
-		Do: s.Do, Python: e.Python, Wheels: []string{}, Source: path.Join("/build/src", s.BuildDir), Backend: s.System.Backend,
+		Do: s.Do, Python: e.Python, Wheels: []string{}, Bytecode: []string{}, Source: path.Join("/build/src", s.BuildDir), Backend: s.System.Backend,
 		BackendPath: s.System.BackendPath, ConfigSettings: map[string]any{}, HaveRequires: s.HaveRequires,
 	}
 	if s.Do != "prepare" && s.Do != "build" {
@@ -177,23 +192,26 @@ func (e Env) job(s Step) (job, []sandbox.Bind, error) {
 			return j, nil, fmt.Errorf("config setting %q is a %T: a string or a list of strings is needed", k, v)
 		}
 	}
-	binds := []sandbox.Bind{
-		{Source: filepath.Join(e.Tools, "bin/uv"), Target: "/axle/uv"},
-		{Source: filepath.Join(e.Tools, "lib/pyproject_hooks"), Target: "/axle/lib/pyproject_hooks"},
-	}
-	binds = append(binds, e.Binds...)
+	binds := append(e.tools(), e.Binds...)
 	seen := map[string]bool{}
 	for _, w := range s.Wheels {
-		name := filepath.Base(w)
+		name := filepath.Base(w.Path)
 		if seen[name] {
 			return j, nil, fmt.Errorf("two wheels are named %s", name)
 		}
 		seen[name] = true
 		inside := "/axle/wheels/" + name
-		binds = append(binds, sandbox.Bind{Source: w, Target: inside})
+		binds = append(binds, sandbox.Bind{Source: w.Path, Target: inside})
 		j.Wheels = append(j.Wheels, inside)
 	}
 	return j, binds, nil
+}
+
+func (e Env) tools() []sandbox.Bind {
+	return []sandbox.Bind{
+		{Source: filepath.Join(e.Tools, "bin/uv"), Target: "/axle/uv"},
+		{Source: filepath.Join(e.Tools, "lib/pyproject_hooks"), Target: "/axle/lib/pyproject_hooks"},
+	}
 }
 
 // environment is the whole environment of every command. None of it depends on the machine but the number of jobs, which

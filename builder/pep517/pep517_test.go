@@ -5,6 +5,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"compress/gzip"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -84,14 +85,14 @@ func (b *build) run(s pep517.Step) (pep517.Result, error) {
 }
 
 // wheel writes a generated wheel into a folder of its own.
-func wheel(t testing.TB, spec testindex.Spec) string {
+func wheel(t testing.TB, spec testindex.Spec) pep517.Wheel {
 	t.Helper()
 	name, data := testindex.Wheel(spec)
 	path := filepath.Join(t.TempDir(), name)
 	if err := os.WriteFile(path, data, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	return path
+	return pep517.Wheel{Path: path, Digest: fmt.Sprintf("%x", sha256.Sum256(data))}
 }
 
 // seen is the dict SEEN in the module of a built wheel.
@@ -212,7 +213,7 @@ func TestRequirements(t *testing.T) {
 	if len(b.system.Requires) != 1 || b.system.Requires[0].String() != "helper" {
 		t.Fatalf("requires %v", b.system.Requires)
 	}
-	one := []string{wheel(t, testindex.Spec{Name: "helper", Version: "1", Marker: "helper 1"})}
+	one := []pep517.Wheel{wheel(t, testindex.Spec{Name: "helper", Version: "1", Marker: "helper 1"})}
 	for _, do := range []string{"prepare", "build"} {
 		got, err := b.run(pep517.Step{Do: do, Wheels: one})
 		if err != nil || !slices.Equal(got.Requires, []string{"extra>1 ; python_version > '3'"}) || got.Metadata != nil || got.Wheel != "" {
@@ -237,7 +238,7 @@ func TestRequirements(t *testing.T) {
 		t.Errorf("a wheel twice: %v", err)
 	}
 	wrong := wheel(t, testindex.Spec{Name: "helper", Version: "1", Tags: "cp27-cp27m-win32"})
-	if _, err = b.run(pep517.Step{Do: "build", Wheels: []string{wrong}}); !errors.As(err, &failed) || failed.Hook != "install" {
+	if _, err = b.run(pep517.Step{Do: "build", Wheels: []pep517.Wheel{wrong}}); !errors.As(err, &failed) || failed.Hook != "install" {
 		t.Errorf("a wheel of another platform: %v", err)
 	}
 }
@@ -349,7 +350,7 @@ func TestLegacy(t *testing.T) {
 	if len(found) == 0 {
 		t.Skip("this Python brings no setuptools wheel along (from 3.12 on it doesn't)")
 	}
-	got, err := b.run(pep517.Step{Do: "build", Wheels: found[:1]})
+	got, err := b.run(pep517.Step{Do: "build", Wheels: []pep517.Wheel{{Path: found[0]}}})
 	if err != nil || len(got.Requires) == 0 && got.Wheel == "" {
 		t.Errorf("%+v, %v\n%s", got, err, b.log)
 	}
@@ -407,7 +408,7 @@ func BenchmarkBuild(b *testing.B) {
 
 func BenchmarkBuildWithRequirement(b *testing.B) {
 	e := open(b, testindex.Spec{Name: "demo", Version: "1.0", See: []string{"helper"}}, "")
-	wheels := []string{wheel(b, testindex.Spec{Name: "helper", Version: "1"})}
+	wheels := []pep517.Wheel{wheel(b, testindex.Spec{Name: "helper", Version: "1"})}
 	for b.Loop() {
 		if _, err := e.run(pep517.Step{Do: "build", Wheels: wheels}); err != nil {
 			b.Fatal(err)

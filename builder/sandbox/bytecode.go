@@ -37,25 +37,13 @@ func (s *Sandbox) Precompile(ctx context.Context, python string) error {
 	if err != nil {
 		return fmt.Errorf("precompiling: %w", err)
 	}
-	work, err := os.MkdirTemp(s.scratch, "bytecode-")
-	if err != nil {
-		return fmt.Errorf("precompiling: %w", err)
-	}
-	if err := s.Prepare(0, work); err != nil {
-		return err
-	}
 	var log bytes.Buffer
-	err = s.Run(ctx, 0, Command{
-		Argv: []string{python, "-I", "-S", "-B", "-c", bytecode}, Env: map[string]string{"PATH": "/usr/bin:/bin"}, Work: work, Stdin: stdin,
+	work, err := s.make(ctx, 0, Command{
+		Argv: []string{python, "-I", "-S", "-B", "-c", bytecode}, Env: map[string]string{"PATH": "/usr/bin:/bin"}, Stdin: stdin,
 		Log: &log, Limits: Limits{Wall: 5 * time.Minute, Disk: 1 << 30, Log: 1 << 20},
 	})
 	if err != nil {
 		return fmt.Errorf("precompiling for %s: %w\n%s", python, err, log.Bytes())
-	}
-	if s.asRoot {
-		if err := own(work, 0); err != nil {
-			return err
-		}
 	}
 	mounts := slices.Clone(s.root.Mounts)
 	for i, m := range mounts {

@@ -136,6 +136,7 @@ type Sandbox struct {
 	slots   int
 	bwrap   string
 	asRoot  bool
+	kept    kept
 }
 
 // New finds bubblewrap and readies slots 0 to slots-1. scratch is a folder for SelfTest's files. What else can be
