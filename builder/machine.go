@@ -4,12 +4,11 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/python-wheel-build/axle/builder/pep517"
 	"github.com/python-wheel-build/axle/builder/sandbox"
 	"github.com/python-wheel-build/axle/resolver/environ"
 	"github.com/python-wheel-build/axle/resolver/view"
@@ -32,8 +31,7 @@ type Machine struct {
 	stamp   string
 	stamped time.Time
 
-	probing sync.Mutex // guards probed
-	probed  string     // folder with what uv found out about Python, "" at first
+	probed pep517.Probed // what uv, outside the sandbox, found out about Python
 }
 
 // Watch gives a sign of the state that a machine is in, cheap beside a build.
@@ -74,36 +72,6 @@ func (m *Machine) look(ctx context.Context) error {
 		return fmt.Errorf("this worker refuses to build: %w", err)
 	}
 	m.walls, m.watch, m.stamp, m.stamped = walls, watch, stamp, time.Now()
-	return nil
-}
-
-// lend puts what uv found out about the interpreter into a new cache folder: to find out it runs it, which takes longer than to resolve. uv
-// looks whether the interpreter is still the same file.
-func (m *Machine) lend(cache string) error {
-	m.probing.Lock()
-	defer m.probing.Unlock()
-	if m.probed == "" {
-		return nil
-	}
-	return os.CopyFS(cache, os.DirFS(m.probed))
-}
-
-// keep takes it out of the cache folder of a uv that has ended, unless it is known.
-func (m *Machine) keep(scratch, cache string) error {
-	m.probing.Lock()
-	defer m.probing.Unlock()
-	found, err := filepath.Glob(filepath.Join(cache, "interpreter-*"))
-	if err != nil || m.probed != "" || len(found) != 1 { // else uv has changed its ways, and finds out each time
-		return err
-	}
-	dir, err := os.MkdirTemp(scratch, "probed-")
-	if err != nil {
-		return err
-	}
-	if err := os.Rename(found[0], filepath.Join(dir, filepath.Base(found[0]))); err != nil {
-		return err
-	}
-	m.probed = dir
 	return nil
 }
 

@@ -142,7 +142,7 @@ func (u uv) resolve(ctx context.Context, v *view.View, reqs []dist.Requirement, 
 	}
 	// Of pages nothing is kept from one resolution to the next.
 	cache := filepath.Join(dir, "cache")
-	if err := u.machine.lend(cache); err != nil {
+	if err := u.machine.probed.Lend(cache); err != nil {
 		return nil, fmt.Errorf("resolving build requirements: %w", err)
 	}
 	args := append([]string{"pip", "compile", "--quiet", "--no-config", "--cache-dir", cache, "--no-build", "--no-header", "--no-annotate", "--no-sources",
@@ -167,7 +167,7 @@ func (u uv) resolve(ctx context.Context, v *view.View, reqs []dist.Requirement, 
 		return nil, &unresolvable{fmt.Sprintf("no versions of this view satisfy the build requirements (%s): %s",
 			strings.Join(strings.Fields(strings.ReplaceAll(strings.TrimSpace(in.String()), "\n", ", ")), " "), strings.TrimSpace(stderr.String()))}
 	}
-	if err := u.machine.keep(u.scratch, cache); err != nil {
+	if err := u.machine.probed.Keep(u.scratch, cache); err != nil {
 		return nil, fmt.Errorf("resolving build requirements: %w", err)
 	}
 	var pins []resolver.Pin

@@ -274,11 +274,6 @@ func (b *buildBench) report() {
 	}
 }
 
-func median(all []float64) float64 {
-	all = slices.Sorted(slices.Values(all))
-	return (all[(len(all)-1)/2] + all[len(all)/2]) / 2
-}
-
 // ratio is the median of the paired ratios.
 func ratio(a, b []float64) float64 {
 	var all []float64

@@ -1,4 +1,4 @@
-package builder
+package pep517_test
 
 import (
 	"fmt"
@@ -7,11 +7,12 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/python-wheel-build/axle/builder/pep517"
 	"github.com/python-wheel-build/axle/internal/testtools"
 )
 
 // What one uv found out about the interpreter the next one believes: it doesn't run it.
-func TestMachineLends(t *testing.T) {
+func TestProbed(t *testing.T) {
 	dir := t.TempDir()
 	runs, venv := filepath.Join(dir, "runs"), filepath.Join(dir, "venv")
 	if out, err := exec.Command("python3", "-m", "venv", "--without-pip", venv).CombinedOutput(); err != nil {
@@ -25,11 +26,11 @@ func TestMachineLends(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(packages[0], "tell.pth"), fmt.Appendf(nil, "import os; open(%q, 'a').write('x')\n", runs), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	var m Machine
+	var known pep517.Probed
 	var ran []string
 	for range 3 {
 		cache := filepath.Join(t.TempDir(), "cache")
-		if err := m.lend(cache); err != nil {
+		if err := known.Lend(cache); err != nil {
 			t.Fatal(err)
 		}
 		cmd := exec.Command(filepath.Join(testtools.Dir(t), "bin", "uv"), "pip", "compile", "--quiet", "--no-config", "--offline", "--no-index", "--cache-dir", cache,
@@ -38,7 +39,7 @@ func TestMachineLends(t *testing.T) {
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}
-		if err := m.keep(dir, cache); err != nil {
+		if err := known.Keep(dir, cache); err != nil {
 			t.Fatal(err)
 		}
 		b, err := os.ReadFile(runs)
