@@ -174,7 +174,7 @@ func (j *run) note(ctx context.Context, k resolver.Check) (Outcome, error) {
 	k.Who, k.When = j.Who, time.Now()
 	var err error
 	if j.log != nil {
-		if k.Log, err = j.log.store(ctx); err != nil {
+		if k.Log, err = j.log.Store(ctx); err != nil {
 			return Outcome{}, err
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/python-wheel-build/axle/builder/crates"
+	"github.com/python-wheel-build/axle/builder/joblog"
 	"github.com/python-wheel-build/axle/builder/pep517"
 	"github.com/python-wheel-build/axle/builder/sandbox"
 	"github.com/python-wheel-build/axle/cas"
@@ -100,7 +101,7 @@ type run struct {
 	job    Job
 	need   Need
 	tell   func(resolver.Event)
-	log    *jobLog
+	log    *joblog.Log
 	dir    string // all that the job has on disk
 	work   string // below dir, what the sandbox sees as /build: after the first hook everything in it is the build's
 	owner  int    // the slot that work belongs to, -1 at first
@@ -118,7 +119,7 @@ func (j *run) version() version.Version { return j.job.Source.Version }
 func (j *run) step(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	if j.log != nil {
-		j.log.line("axle: " + text) // which tells it
+		j.log.Line("axle: " + text) // which tells it
 		return
 	}
 	j.tell(event(j.project(), j.job.Source, "step", text))
@@ -126,7 +127,7 @@ func (j *run) step(format string, args ...any) {
 
 func (j *run) close() {
 	if j.log != nil {
-		j.log.discard()
+		j.log.Discard()
 	}
 	if j.dir != "" {
 		_ = sandbox.Remove(j.dir) // what is left is scratch, emptied at the next start
@@ -159,7 +160,7 @@ func (j *run) do(ctx context.Context) (Outcome, error) {
 	if j.walls, err = j.m.Ready(ctx); err != nil {
 		return Outcome{}, machinesFault("%v", err)
 	}
-	if j.log, err = newLog(j.Catalog.Store, j.project(), j.version(), func(text string) {
+	if j.log, err = joblog.New(j.Catalog.Store, j.project(), j.version(), func(text string) {
 		j.tell(event(j.project(), j.job.Source, "log", text))
 	}); err != nil {
 		return Outcome{}, err
@@ -440,9 +441,9 @@ func (j *run) inSlot(ctx context.Context, do func(pep517.Env) error) error {
 	case errors.As(err, &limit):
 		return machinesFault("%v", limit)
 	case errors.As(err, &backend):
-		return inputsFault(true, "%v", backend)
+		return inputsFault(true, "%s", j.why(backend))
 	case errors.As(err, &patch):
-		return inputsFault(true, "%v", patch)
+		return j.unpatchable(patch)
 	default:
 		return machinesFault("%v", err)
 	}

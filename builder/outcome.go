@@ -2,14 +2,17 @@ package builder
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/python-wheel-build/axle/builder/pep517"
+	"github.com/python-wheel-build/axle/builder/reason"
 	"github.com/python-wheel-build/axle/cas"
 	"github.com/python-wheel-build/axle/internal/archive"
 	"github.com/python-wheel-build/axle/internal/dist"
@@ -21,6 +24,7 @@ import (
 type inspected struct {
 	metadata []byte
 	parsed   dist.Metadata
+	compiled bool // it holds an extension module or a shared library, whatever its tags say
 }
 
 // inspect looks a wheel over before anybody may have it.
@@ -30,7 +34,7 @@ func (j *run) inspect(ctx context.Context, f *os.File, size int64, filename stri
 		return inspected{}, err
 	}
 	if name.Project != j.project() || name.Version.Compare(j.version()) != 0 {
-		return inspected{}, fmt.Errorf("%s is a wheel of %s %s, not of %s %s", filename, name.Project, name.Version, j.project(), j.version())
+		return inspected{}, &mismatch{reason.Mismatch(string(name.Project), name.Version.String(), j.built())}
 	}
 	if _, ok := j.job.View.Target.Rank(name.Tags); !ok {
 		return inspected{}, fmt.Errorf("%s can't be installed on the view's target %s", filename, j.job.View.Target.PromiseTags())
@@ -42,7 +46,7 @@ func (j *run) inspect(ctx context.Context, f *os.File, size int64, filename stri
 	if err := w.Check(ctx); err != nil {
 		return inspected{}, err
 	}
-	var in inspected
+	in := inspected{compiled: slices.ContainsFunc(w.Files(), compiled)}
 	if in.metadata, err = w.Metadata(); err != nil {
 		return inspected{}, err
 	}
@@ -65,8 +69,15 @@ func (j *run) publish(ctx context.Context, path string) (Outcome, error) {
 	}
 	filename := filepath.Base(path)
 	in, err := j.inspect(ctx, f, info.Size(), filename)
+	var other *mismatch
+	if errors.As(err, &other) {
+		return Outcome{}, inputsFault(true, "the wheel that was built %v", other)
+	}
 	if err != nil {
 		return Outcome{}, inputsFault(true, "the build gave a wheel that can't be published: %v", err)
+	}
+	if err := j.whole(ctx, in); err != nil {
+		return Outcome{}, err
 	}
 	wheel, size, err := j.Catalog.Store.Add(ctx, f)
 	if err != nil {
@@ -77,7 +88,7 @@ func (j *run) publish(ctx context.Context, path string) (Outcome, error) {
 		return Outcome{}, err
 	}
 	j.step("built %s (%d bytes, %s)", filename, size, wheel)
-	log, err := j.log.store(ctx)
+	log, err := j.log.Store(ctx)
 	if err != nil {
 		return Outcome{}, err
 	}
@@ -121,7 +132,7 @@ func (j *run) prepared(ctx context.Context, result pep517.Result) (Outcome, erro
 		return Outcome{}, inputsFault(true, "the backend's metadata: %v", err)
 	}
 	if m.Name != j.project() || m.Version.Compare(j.version()) != 0 {
-		return Outcome{}, inputsFault(true, "the backend's metadata is of %s %s, not of %s %s", m.Name, m.Version, j.project(), j.version())
+		return Outcome{}, inputsFault(true, "the backend's metadata %v", reason.Mismatch(string(m.Name), m.Version.String(), j.built()))
 	}
 	blob, err := j.Catalog.Store.AddBytes(ctx, result.Metadata)
 	if err != nil {
@@ -132,7 +143,10 @@ func (j *run) prepared(ctx context.Context, result pep517.Result) (Outcome, erro
 
 // fail ends the job as failed: with its log, and remembered where the inputs are at fault. Of a check that is a finding.
 func (j *run) fail(ctx context.Context, f *failed) (Outcome, error) {
-	f.title = printable(f.title, titleKept)
+	if j.log != nil && strings.Contains(strings.TrimSpace(f.title), "\n") {
+		j.log.Line(f.title) // a title is one line, the log has it as it was said
+	}
+	f.title = reason.Line(f.title, titleKept)
 	if j.job.Against != nil && f.class == "build" {
 		j.step("failed: %s", f.title)
 		return j.failedAgain(ctx, f.title)
@@ -141,8 +155,8 @@ func (j *run) fail(ctx context.Context, f *failed) (Outcome, error) {
 		Resolved: f.resolved, Requirements: j.used, Class: f.class, Title: f.title, Who: j.Who, When: time.Now().UTC().Truncate(time.Second)}
 	j.step("failed: %s", f.title)
 	if j.log != nil {
-		failure.Tail = j.log.tail()
-		log, err := j.log.store(ctx)
+		failure.Tail = j.log.Tail()
+		log, err := j.log.Store(ctx)
 		if err != nil {
 			return Outcome{}, err
 		}
@@ -158,8 +172,8 @@ func (j *run) fail(ctx context.Context, f *failed) (Outcome, error) {
 	return Outcome{Failure: &failure}, nil
 }
 
-// titleKept is how much of a failure's reason is kept; the log has all of it.
-const titleKept = 4 << 10
+// titleKept is how much of a failure's reason is kept, in bytes; the log has all of it.
+const titleKept = 2 << 10
 
 // printable makes text of what a build printed, its beginning and its end where it is long.
 func printable(s string, most int) string {

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/python-wheel-build/axle/builder/reason"
 	"github.com/python-wheel-build/axle/builder/sandbox"
 	"github.com/python-wheel-build/axle/cas"
 	"github.com/python-wheel-build/axle/internal/dist"
@@ -69,7 +70,7 @@ func applicable(v *view.View, reqs []dist.Requirement) ([]dist.Requirement, erro
 		if r.Marker != nil {
 			ok, err := r.Marker.Eval(env)
 			if err != nil {
-				return nil, &unresolvable{fmt.Sprintf("build requirement %q: %v", r, err)}
+				return nil, &unresolvable{fmt.Sprintf("build requirement %q: %v: change it by project_override in the project's settings", r, err)}
 			}
 			if !ok {
 				continue
@@ -82,6 +83,15 @@ func applicable(v *view.View, reqs []dist.Requirement) ([]dist.Requirement, erro
 		out = append(out, r)
 	}
 	return out, nil
+}
+
+// plainly is why there is no solution, in uv's words.
+func plainly(said string) string {
+	said, _, _ = strings.Cut(said, "\n\n") // hints about options of uv that nobody here can set
+	if _, cause, ok := strings.Cut(said, "cause: "); ok {
+		said = cause
+	}
+	return strings.TrimSuffix(reason.Line(said, 1<<10), ".")
 }
 
 // resolve asks uv for versions that satisfy the requirements and the view's constraints, from the view's own pages. uv sees those on
@@ -164,8 +174,9 @@ func (u uv) resolve(ctx context.Context, v *view.View, reqs []dist.Requirement, 
 		if !errors.As(err, &exit) || exit.ExitCode() != 1 {
 			return nil, machinesFault("running uv to resolve build requirements: %v: %s", err, stderr.Bytes())
 		}
-		return nil, &unresolvable{fmt.Sprintf("no versions of this view satisfy the build requirements (%s): %s",
-			strings.Join(strings.Fields(strings.ReplaceAll(strings.TrimSpace(in.String()), "\n", ", ")), " "), strings.TrimSpace(stderr.String()))}
+		return nil, &unresolvable{fmt.Sprintf("no versions of this view satisfy the build requirements (%s): %s; change them by project_override in the project's settings, "+
+			"change the view's constraints, or give the view an index that has what is missing",
+			strings.ReplaceAll(strings.TrimSpace(in.String()), "\n", ", "), plainly(stderr.String()))}
 	}
 	if err := u.machine.probed.Keep(u.scratch, cache); err != nil {
 		return nil, fmt.Errorf("resolving build requirements: %w", err)

@@ -59,7 +59,7 @@ func (s *site) failed(w http.ResponseWriter, r *http.Request, param func(string)
 }
 
 // The builder's verdict ends every log. A build may print the like of it, so the last one counts. The good one has a line of its own; the
-// bad one may stand behind half a line of a build that was ended, and has a reason of several lines behind it.
+// bad one may stand behind half a line of a build that was ended.
 const (
 	failedMark = "axle: failed: "
 	builtMark  = "axle: built "
@@ -70,6 +70,9 @@ const (
 	tailLines = 12
 	lineBytes = 200
 )
+
+// titleBytes is more than a verdict has.
+const titleBytes = 4 << 10
 
 // summary gives why a log's build failed, "" where it did not, and the last lines, shortened.
 func summary(log io.Reader) (title, tail string, err error) {
@@ -85,7 +88,7 @@ func summary(log io.Reader) (title, tail string, err error) {
 			} else if strings.HasPrefix(line, builtMark) {
 				title = ""
 			}
-			last[n%tailLines] = strings.TrimRight(line, "\r\n")
+			last[n%tailLines] = strings.TrimRight(line[:min(len(line), lineBytes)], "\r\n")
 			n++
 		}
 		if err == io.EOF {
@@ -107,7 +110,7 @@ func shortLine(in *bufio.Reader) (string, error) {
 	var line []byte
 	for {
 		part, err := in.ReadSlice('\n')
-		line = append(line, part[:min(len(part), max(0, lineBytes-len(line)))]...)
+		line = append(line, part[:min(len(part), max(0, titleBytes-len(line)))]...)
 		if err != bufio.ErrBufferFull {
 			return string(line), err
 		}

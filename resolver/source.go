@@ -213,6 +213,29 @@ func (c *Catalog) listed(ctx context.Context, v *view.View, p dist.Project, foun
 	return nil, nil
 }
 
+// HasPlatformWheel says whether the source's index lists a wheel of the same version that the view's target takes and that is made for
+// a platform. The error is the index's trouble.
+func (c *Catalog) HasPlatformWheel(ctx context.Context, v *view.View, s Source) (bool, error) {
+	for _, index := range v.Indexes {
+		if index.Name != s.How.Index || v.IsPrivate(s.Project) {
+			continue
+		}
+		files, err := c.Upstream.Project(ctx, index.URL, s.Project)
+		if err != nil {
+			return false, fmt.Errorf("asking index %s for wheels of %s: %w", index.Name, s.Project, err)
+		}
+		for _, f := range byVersion(s.Project, files)[s.Version.String()] {
+			if f.wheel == nil || strings.HasSuffix(f.Filename, "-any.whl") {
+				continue
+			}
+			if _, ok := v.Target.Rank(f.wheel.Tags); ok {
+				return true, nil
+			}
+		}
+	}
+	return false, nil
+}
+
 // unusable says that an index gave nothing to go by.
 func unusable(err error) bool {
 	var down *upstream.DownError

@@ -92,10 +92,14 @@ type Result struct {
 // BackendError says that the project's backend failed, or that its answer is none. The log has the whole story.
 type BackendError struct {
 	Hook string // the PEP 517 hook, or "install" when the build environment could not be made
-	Text string // why, in one line or more: the last lines of output, as the backend printed them
+	Text string // how, in one line
+	// Output is the last lines that the backend printed, where it failed by itself; why it did stands in them or above them.
+	Output string
 }
 
-func (e *BackendError) Error() string { return e.Hook + " failed: " + e.Text }
+func (e *BackendError) Error() string {
+	return strings.TrimSpace(e.Hook + " failed: " + e.Text + "\n" + e.Output)
+}
 
 // job is what hooks.py reads.
 type job struct {
@@ -262,7 +266,7 @@ func (e Env) result(root *os.Root, s Step, log *sandbox.Tail) (Result, error) {
 	}
 	switch {
 	case a.Hook != "":
-		return Result{}, &BackendError{Hook: a.Hook, Text: strings.TrimSpace(a.Error + "\n" + log.Lines())}
+		return Result{}, &BackendError{Hook: a.Hook, Text: a.Error, Output: log.Lines()}
 	case len(a.Requires) > 0 && !s.HaveRequires:
 		return Result{Requires: a.Requires}, nil
 	case s.Do == "prepare" && a.NoPrepare:

@@ -231,7 +231,7 @@ func TestRequirements(t *testing.T) {
 	// Nothing of an earlier environment is there any more.
 	_, err = b.run(pep517.Step{Do: "build", Wheels: two[1:], HaveRequires: true})
 	var failed *pep517.BackendError
-	if !errors.As(err, &failed) || failed.Hook != "build_wheel" || !strings.Contains(failed.Text, "No module named 'helper'") {
+	if !errors.As(err, &failed) || failed.Hook != "build_wheel" || !strings.Contains(failed.Output, "No module named 'helper'") {
 		t.Errorf("without helper: %v", err)
 	}
 	if _, err := b.run(pep517.Step{Do: "build", Wheels: append(one, one...)}); err == nil || !strings.Contains(err.Error(), "two wheels") {
@@ -321,7 +321,7 @@ func TestFailures(t *testing.T) {
 		b := open(t, c.spec, "")
 		got, err := b.run(pep517.Step{Do: c.do})
 		var failed *pep517.BackendError
-		if !errors.As(err, &failed) || failed.Hook != c.hook || !strings.Contains(failed.Text, c.text) {
+		if !errors.As(err, &failed) || failed.Hook != c.hook || !strings.Contains(err.Error(), c.text) {
 			t.Errorf("got %+v, %v\nwant %s, %s", got, err, c.hook, c.text)
 		}
 	}

@@ -19,6 +19,8 @@ var signs = []struct{ text, limit string }{
 	{"can't start new thread", "processes"},           // Python
 	{"cannot fork", "processes"},                      // dash
 	{"cannot allocate memory", "memory"},              // ENOMEM
+	{"virtual memory exhausted", "memory"},            // GCC
+	{"] killed\n", "memory"},                          // make
 	{"\nmemoryerror", "memory"},                       // Python
 	{"instance of 'std::bad_alloc'", "memory"},
 	{"out of memory allocating", "memory"},         // GCC

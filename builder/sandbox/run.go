@@ -219,7 +219,7 @@ func (p *process) run(parent context.Context, c Command, output, status, release
 	case *last.Exit == 0:
 		return nil
 	case log.sign != nil:
-		return log.sign
+		return log.sign.within(p.limits)
 	}
 	return &ExitError{Code: *last.Exit, Signal: syscall.Signal(max(0, *last.Exit-128))}
 }

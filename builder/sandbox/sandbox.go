@@ -126,7 +126,26 @@ type LimitError struct {
 }
 
 func (e *LimitError) Error() string {
-	return fmt.Sprintf("the sandbox came to its limit of %s (%s): give it more, or see in the log what used it up", e.Limit, e.Allowed)
+	return fmt.Sprintf("the sandbox came to its limit of %s (%s): %s, or see in the log what used it up", e.Limit, e.Allowed, more[e.Limit])
+}
+
+// more is how to have more of what is limited.
+var more = map[string]string{
+	"wall time": "raise --limit-time of axle serve",
+	"memory":    "raise --limit-memory of axle serve, or have fewer compilers run at once (MAX_JOBS in the project's env)",
+	"processes": "have fewer run at once (MAX_JOBS in the project's env)",
+	"disk":      "raise --limit-disk of axle serve, or, where /tmp is full, set TMPDIR: /build/home in the project's env",
+	"log":       "have the build print less",
+}
+
+// within adds to what a program said the limits that it may have come to.
+func (e *LimitError) within(l Limits) *LimitError {
+	known := map[string]string{
+		"memory":    size(l.Memory) + " are allowed",
+		"processes": fmt.Sprintf("%d are allowed", l.Processes),
+		"disk":      fmt.Sprintf("%s are allowed below /build, %s below /tmp, %s below /dev/shm", size(l.Disk), size(tmpSize), size(shmSize)),
+	}
+	return &LimitError{e.Limit, e.Allowed + "; " + known[e.Limit]}
 }
 
 // Sandbox runs commands. It may be used by many goroutines, each with a slot of its own at a time.
@@ -190,7 +209,7 @@ func (s *Sandbox) Run(ctx context.Context, slot int, c Command) error {
 	ownThread(func() { err = s.run(ctx, slot, c) })
 	if _, failed := err.(*ExitError); failed {
 		if oomKills() > kills { // if it was another's process, a failing build is tried again for nothing
-			return &LimitError{"memory", "the kernel killed a process for want of it"}
+			return (&LimitError{"memory", "the kernel killed a process for want of it"}).within(c.Limits)
 		}
 		// A command that fills the disk or comes to its file size limit may fail by itself before the watcher looks.
 		if over := diskOver(ctx, c.Work, c.Limits.Disk); over != nil {

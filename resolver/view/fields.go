@@ -77,6 +77,12 @@ func (s *ProjectSettings) readers(f pyyaml.File) map[string]func(*yaml.Node) err
 			s.BuildDir, err = buildDir(f, n)
 			return err
 		},
+		"extensions": func(n *yaml.Node) (err error) {
+			if s.Extensions, err = f.Text(n, "extensions"); err == nil && s.Extensions != Optional {
+				err = f.Errorf(n, "extensions: %q is not known; the one value is %q, and without the key they are required", s.Extensions, Optional)
+			}
+			return err
+		},
 		"project_override": func(n *yaml.Node) (err error) {
 			s.Override, err = override(f, n)
 			return err

@@ -47,6 +47,7 @@ type ProjectSettings struct {
 	ConfigSettings ConfigSettings    `json:"config_settings,omitempty"`
 	BuildDir       string            `json:"build_dir,omitempty"`
 	PreBuilt       bool              `json:"pre_built,omitempty"`
+	Extensions     string            `json:"extensions,omitempty"`
 	Override       *Override         `json:"project_override,omitempty"`
 	// Changes is how many lines the project's changelog has for a version, by version in normal form, in decimal.
 	Changes map[string]string `json:"changes,omitempty"`
@@ -54,8 +55,12 @@ type ProjectSettings struct {
 	vars []variable // of the file, until they are expanded
 }
 
+// Optional as a project's Extensions says that its wheel may be without the compiled extensions that upstream's wheels have, where they
+// could not be built; by default ("") the build fails then.
+const Optional = "optional"
+
 func (s ProjectSettings) isZero() bool {
-	return len(s.Env) == 0 && len(s.Templates) == 0 && len(s.ConfigSettings) == 0 && s.BuildDir == "" && !s.PreBuilt && s.Override == nil && len(s.Changes) == 0
+	return len(s.Env) == 0 && len(s.Templates) == 0 && len(s.ConfigSettings) == 0 && s.BuildDir == "" && s.Extensions == "" && !s.PreBuilt && s.Override == nil && len(s.Changes) == 0
 }
 
 // Patch is one patch to apply with -p1.
@@ -74,6 +79,8 @@ type Settings struct {
 	ConfigSettings ConfigSettings
 	// BuildDir is a sub-directory of the source tree, slash-separated, "" for its top.
 	BuildDir string
+	// Extensions is Optional or "".
+	Extensions string
 	// Backends holds, by module of the project's build-backend, config settings that are added to ConfigSettings. Keys that the
 	// project sets itself are left out already.
 	Backends map[string]ConfigSettings
@@ -84,7 +91,7 @@ type Settings struct {
 }
 
 // Recipe is the part of a recipe's settings that is not empty, ready for canonical JSON: env, env_templates, config_settings, build_dir,
-// backends, project_override. Patches are a field of their own in a recipe.
+// extensions, backends, project_override. Patches are a field of their own in a recipe.
 func (s Settings) Recipe() map[string]any {
 	m := map[string]any{}
 	if len(s.Env) > 0 {
@@ -98,6 +105,9 @@ func (s Settings) Recipe() map[string]any {
 	}
 	if s.BuildDir != "" {
 		m["build_dir"] = s.BuildDir
+	}
+	if s.Extensions != "" {
+		m["extensions"] = s.Extensions
 	}
 	if len(s.Backends) > 0 {
 		m["backends"] = s.Backends

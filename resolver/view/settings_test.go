@@ -81,6 +81,7 @@ func TestProjectSettings(t *testing.T) {
 			ProjectSettings{ConfigSettings: ConfigSettings{"--a": "b", "c": []string{"d", "e"}, "f": []string{}, "1": ""}}},
 		{"build dir", "build_dir: ./python//pkg/", ProjectSettings{BuildDir: "python/pkg"}},
 		{"build dir top", "build_dir: .", ProjectSettings{}},
+		{"extensions", "extensions: optional", ProjectSettings{Extensions: Optional}},
 		{"variant over project", "env: {A: '1', B: '2'}\nvariants:\n  cpu: {env: {B: '3', C: '4'}}\n  cuda: {pre_built: true, env: {A: '9'}}\n",
 			ProjectSettings{Env: map[string]string{"A": "1", "B": "3", "C": "4"}}},
 		{"variant alone", "variants: {cpu: {env: {B: '3'}, pre_built: yes}}",
@@ -143,6 +144,8 @@ func TestSettingsRefused(t *testing.T) {
 		{"build_dir absolute", foo, "build_dir: /x\n", ":1", []string{"build_dir", `"/x"`, "below the source tree"}},
 		{"build_dir outside", foo, "build_dir: a/../../x\n", ":1", []string{"build_dir", "no .. in it"}},
 		{"build_dir empty", foo, "build_dir: ''\n", ":1", []string{"build_dir"}},
+		{"extensions unknown", foo, "extensions: required\n", ":1", []string{`"required"`, `"optional"`}},
+		{"extensions no string", foo, "extensions: [optional]\n", ":1", []string{"extensions must be a string"}},
 		{"pre_built quoted", foo, "variants:\n  cpu:\n    pre_built: 'true'\n", ":3", []string{"pre_built must be true or false"}},
 		{"pre_built number", foo, "variants:\n  cpu:\n    pre_built: 1\n", ":3", []string{"pre_built must be true or false"}},
 		{"merge key", foo, "env:\n  <<: {A: x}\n", ":2", []string{"merge key <<"}},
@@ -327,7 +330,7 @@ func TestLinks(t *testing.T) {
 func TestEffectiveSettings(t *testing.T) {
 	v := &View{
 		Projects: map[dist.Project]ProjectSettings{
-			"own": {ConfigSettings: ConfigSettings{"build-dir": "b"}, Env: map[string]string{"A": "1"}, BuildDir: "d"},
+			"own": {ConfigSettings: ConfigSettings{"build-dir": "b"}, Env: map[string]string{"A": "1"}, BuildDir: "d", Extensions: Optional},
 			"pre": {PreBuilt: true},
 		},
 		Backends: map[string]ConfigSettings{"mesonpy": {"build-dir": "/build/meson"}, "other": {"build-dir": "x", "y": []string{"z"}}},
@@ -335,7 +338,8 @@ func TestEffectiveSettings(t *testing.T) {
 	one := mustVersion(t, "1")
 	want := map[string]any{
 		"env": map[string]string{"A": "1"}, "config_settings": ConfigSettings{"build-dir": "b"}, "build_dir": "d",
-		"backends": map[string]ConfigSettings{"other": {"y": []string{"z"}}},
+		"extensions": "optional",
+		"backends":   map[string]ConfigSettings{"other": {"y": []string{"z"}}},
 	}
 	if got := v.Settings("own", one).Recipe(); !reflect.DeepEqual(got, want) {
 		t.Errorf("what a project sets itself must win over its backend's: got %v, want %v", got, want)

@@ -87,7 +87,7 @@ func (v *View) Digest() Digest { return v.digest }
 // Settings are those of one version, with everything merged. The maps are the view's own: don't write to them.
 func (v *View) Settings(p dist.Project, ver version.Version) Settings {
 	own := v.Projects[p]
-	s := Settings{Env: own.Env, ConfigSettings: own.ConfigSettings, BuildDir: own.BuildDir, Override: own.Override}
+	s := Settings{Env: own.Env, ConfigSettings: own.ConfigSettings, BuildDir: own.BuildDir, Override: own.Override, Extensions: own.Extensions}
 	if len(own.Templates) > 0 {
 		s.Env, s.Templates = maps.Clone(own.Env), map[string]string{}
 		if s.Env == nil {
