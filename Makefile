@@ -1,4 +1,4 @@
-.PHONY: run build test apt real reproducible bench-build bench-serve fuzz lint tools clean
+.PHONY: run build test apt real reproducible bench-build bench-serve bench-early fuzz lint tools clean
 GO ?= go
 TOOLS := $(CURDIR)/.tools
 export AXLE_TOOLS := $(TOOLS)
@@ -42,6 +42,11 @@ bench-serve: tools
 # What a build costs, in CPU seconds, beside the same build by uv and by pip. Needs network once, for five sdists and their build requirements.
 bench-build: tools
 	$(GO) test -count=1 -timeout 30m -run 'TestBenchBuild' ./cmd/axle -bench-build -v
+
+# What early start is worth: cold installs with and without it in turn. PAIRS=n for more of them.
+PAIRS ?= 3
+bench-early: tools build
+	$(GO) test -count=1 -timeout 60m -run 'TestRealEarlyStart' ./cmd/axle -early $(PAIRS) -v
 
 lint:
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo "run gofmt -w on these"; exit 1; }

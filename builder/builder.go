@@ -74,6 +74,9 @@ func (b *Builder) Start(ctx context.Context, reg prometheus.Registerer) {
 // Ensure gives the hit for the version asked for, building it where it is a miss. ctx ends the wait (resolver.ErrPending) and never
 // the build. It fails with a FailedError, a RequirementError or a CycleError.
 func (b *Builder) Ensure(ctx context.Context, a resolver.Ask) (resolver.Record, error) {
+	if a.Early {
+		ctx = early(ctx)
+	}
 	for {
 		answer, err := b.lookup(ctx, a)
 		if err != nil {
@@ -168,7 +171,7 @@ func (b *Builder) wheel(ctx context.Context, a resolver.Ask, f *flight) error {
 			return err
 		}
 	}
-	out, err := b.run(ctx, Job{Stage: stageWheel, View: a.View, Source: answer.Source, Retry: a.Retry}, a, f)
+	out, err := b.run(ctx, Job{Stage: stageWheel, View: a.View, Source: answer.Source, Retry: a.Retry, Urgency: f.Urgency}, a, f)
 	switch {
 	case err != nil:
 		return err
@@ -275,7 +278,7 @@ func (b *Builder) metadata(ctx context.Context, a resolver.Ask, f *flight) error
 	if _, err := b.Catalog.Promised(ctx, a.View, answer); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	out, err := b.run(ctx, Job{Stage: stageMetadata, View: a.View, Source: answer.Source, Retry: a.Retry}, a, f)
+	out, err := b.run(ctx, Job{Stage: stageMetadata, View: a.View, Source: answer.Source, Retry: a.Retry, Urgency: f.Urgency}, a, f)
 	if err != nil {
 		return err
 	}

@@ -35,7 +35,7 @@ func (b *Builder) Check(ctx context.Context, a resolver.Ask, r resolver.Record) 
 	}
 	f, err := b.flights.join(ctx, string(r.Recipe)+"/"+string(r.Input())+"/"+stageCheck, label(a, stageCheck), a.View.Digest(), a.Watch,
 		func(ctx context.Context, f *flight) error {
-			out, err := b.Queue.Do(ctx, Job{Stage: stageWheel, View: a.View, Source: answer.Source, Retry: true, Against: &r}, nil, f.tell)
+			out, err := b.Queue.Do(ctx, Job{Stage: stageWheel, View: a.View, Source: answer.Source, Retry: true, Against: &r, Urgency: f.Urgency}, nil, f.tell)
 			if err != nil {
 				return err
 			}

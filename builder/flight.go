@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/python-wheel-build/axle/builder/slots"
+	"github.com/python-wheel-build/axle/builder/waits"
 	"github.com/python-wheel-build/axle/resolver"
 	"github.com/python-wheel-build/axle/resolver/view"
 )
@@ -18,23 +20,17 @@ type flights struct {
 
 	mu    sync.Mutex // guards what follows, for moments only
 	m     map[string]*flight
-	waits map[[2]string]*waits // by waiter and awaited
-}
-
-// waits are those of one flight for another.
-type waits struct {
-	must int                        // how many
-	may  map[int]context.CancelFunc // optional ones, and how they are ended
-	next int
+	waits waits.Graph
 }
 
 // flight is one piece of work under way.
 type flight struct {
-	key, label string
-	view       view.Digest
-	done       chan struct{}
-	err        error          // readable once done is closed
-	check      resolver.Check // of a check without err, likewise
+	key, label    string
+	view          view.Digest
+	done          chan struct{}
+	err           error          // readable once done is closed
+	check         resolver.Check // of a check without err, likewise
+	slots.Urgency                // grows under the lock of all flights
 
 	mu       sync.Mutex // guards what follows
 	history  []resolver.Event
@@ -47,7 +43,7 @@ type flight struct {
 const historyKept = 400
 
 func newFlights(base context.Context) *flights {
-	return &flights{base: base, m: map[string]*flight{}, waits: map[[2]string]*waits{}}
+	return &flights{base: base, m: map[string]*flight{}, waits: waits.Graph{}}
 }
 
 // join waits for the work of that key, starting it where nobody has. It gives the flight, whose view tells whose outcome it is.
@@ -58,11 +54,11 @@ func (fs *flights) join(ctx context.Context, key, label string, v view.Digest, w
 	give, _ := ctx.Value(optionalKey{}).(context.CancelFunc)
 	fs.mu.Lock()
 	if asker != nil {
-		ring := fs.ring(asker.ID, key, false)
+		ring := fs.waits.Ring(asker.ID, key, false)
 		if ring != nil && fs.mixed(ring) {
 			// Each view for itself has no ring, so this one flies alone.
 			key += "@" + string(v)
-			ring = fs.ring(asker.ID, key, false)
+			ring = fs.waits.Ring(asker.ID, key, false)
 		}
 		if ring != nil {
 			err := &resolver.CycleError{Path: fs.labels(ring, label)}
@@ -70,22 +66,19 @@ func (fs *flights) join(ctx context.Context, key, label string, v view.Digest, w
 			return nil, err
 		}
 		// A ring that only closes through somebody's optional wait is undone by ending that wait.
-		for ring := fs.ring(asker.ID, key, true); ring != nil; ring = fs.ring(asker.ID, key, true) {
-			for i := range len(ring) - 1 {
-				if w := fs.waits[[2]string{ring[i], ring[i+1]}]; w != nil && w.must == 0 {
-					for _, give := range w.may {
-						give()
-					}
-					w.may = nil
-				}
-			}
+		for ring := fs.waits.Ring(asker.ID, key, true); ring != nil; ring = fs.waits.Ring(asker.ID, key, true) {
+			fs.waits.Open(ring)
 		}
-		edge := [2]string{asker.ID, key}
-		defer fs.wait(edge, give)()
+		end := fs.waits.Add(asker.ID, key, give)
+		defer func() {
+			fs.mu.Lock()
+			defer fs.mu.Unlock()
+			end()
+		}()
 	}
 	f, ok := fs.m[key]
 	if !ok {
-		f = &flight{key: key, label: label, view: v, done: make(chan struct{}), watchers: map[int]func(resolver.Event){}}
+		f = &flight{key: key, label: label, view: v, done: make(chan struct{}), Urgency: slots.Guess(), watchers: map[int]func(resolver.Event){}}
 		fs.m[key] = f
 		go func() {
 			defer func() {
@@ -96,6 +89,12 @@ func (fs *flights) join(ctx context.Context, key, label string, v view.Digest, w
 			}()
 			f.err = run(fs.base, f)
 		}()
+	}
+	if asker != nil {
+		f.Need()
+	}
+	if fs.waitsInEarnest(ctx, asker) {
+		fs.want(f)
 	}
 	fs.mu.Unlock()
 	defer f.watch(watch)()
@@ -113,56 +112,25 @@ func (fs *flights) join(ctx context.Context, key, label string, v view.Digest, w
 	}
 }
 
-// wait adds an edge to the graph, until the returned function is called. The lock is held for the first and not for the second.
-func (fs *flights) wait(edge [2]string, give context.CancelFunc) (end func()) {
-	w := fs.waits[edge]
-	if w == nil {
-		w = &waits{may: map[int]context.CancelFunc{}}
-		fs.waits[edge] = w
+// waitsInEarnest says whether there is somebody who waits for what this asker asks for: a flight asks for those who wait for it. The lock
+// is held.
+func (fs *flights) waitsInEarnest(ctx context.Context, asker *resolver.Asker) bool {
+	if asker == nil {
+		return ctx.Value(earlyKey{}) == nil
 	}
-	id := w.next
-	w.next++
-	if give != nil {
-		w.may[id] = give
-	} else {
-		w.must++
-	}
-	return func() {
-		fs.mu.Lock()
-		defer fs.mu.Unlock()
-		delete(w.may, id)
-		if give == nil {
-			w.must--
-		}
-		if w.must == 0 && len(w.may) == 0 && fs.waits[edge] == w {
-			delete(fs.waits, edge)
-		}
-	}
+	f := fs.m[asker.ID]
+	return f == nil || !f.Early()
 }
 
-// ring gives the keys of the ring that a wait of from for to would close, its first one again at its end; nil where it closes none.
-// Optional waits count only where asked for. The lock is held.
-func (fs *flights) ring(from, to string, optional bool) []string {
-	came := map[string]string{to: ""}
-	for queue := []string{to}; len(queue) > 0; queue = queue[1:] {
-		at := queue[0]
-		if at == from {
-			var path []string
-			for ; at != ""; at = came[at] {
-				path = append(path, at)
-			}
-			// came leads from the asker back to what it asks for; a ring reads the other way and names its start twice.
-			slices.Reverse(path)
-			return append([]string{from}, path...)
-		}
-		for edge, w := range fs.waits {
-			if _, seen := came[edge[1]]; edge[0] == at && !seen && (w.must > 0 || optional && len(w.may) > 0) {
-				came[edge[1]] = at
-				queue = append(queue, edge[1])
-			}
-		}
+// want notes that somebody waits for a flight, and so for all that it waits for. The lock is held.
+func (fs *flights) want(f *flight) {
+	if f == nil || !f.Early() {
+		return
 	}
-	return nil
+	f.Want()
+	for key := range fs.waits.Of(f.key) {
+		fs.want(fs.m[key])
+	}
 }
 
 // mixed says that a ring goes through flights of several views. The lock is held.
@@ -195,6 +163,11 @@ func optional(ctx context.Context) context.Context {
 	ctx, cancel := context.WithCancel(ctx)
 	return context.WithValue(ctx, optionalKey{}, cancel)
 }
+
+type earlyKey struct{}
+
+// early marks the waits of somebody who needs no answer yet.
+func early(ctx context.Context) context.Context { return context.WithValue(ctx, earlyKey{}, true) }
 
 // tell gives an event to everybody who watches.
 func (f *flight) tell(e resolver.Event) {

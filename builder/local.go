@@ -16,6 +16,7 @@ import (
 	"github.com/python-wheel-build/axle/builder/joblog"
 	"github.com/python-wheel-build/axle/builder/pep517"
 	"github.com/python-wheel-build/axle/builder/sandbox"
+	"github.com/python-wheel-build/axle/builder/slots"
 	"github.com/python-wheel-build/axle/cas"
 	"github.com/python-wheel-build/axle/internal/archive"
 	"github.com/python-wheel-build/axle/internal/dist"
@@ -33,17 +34,13 @@ type Local struct {
 	// Who stands in the records.
 	Who string
 
-	slots     chan int
+	slots     *slots.Slots
 	comparing sync.Mutex // held while two wheels are compared
 }
 
 // NewLocal gives a queue with n slots.
 func NewLocal(c *resolver.Catalog, m *Machines, tools, who string, n int) *Local {
-	l := &Local{Catalog: c, Machines: m, Tools: tools, Who: who, slots: make(chan int, n)}
-	for i := range n {
-		l.slots <- i
-	}
-	return l
+	return &Local{Catalog: c, Machines: m, Tools: tools, Who: who, slots: slots.New(n)}
 }
 
 // failed ends a job: the inputs' fault ("build") or the machine's ("infrastructure").
@@ -400,18 +397,13 @@ func (j *run) copyOut(ctx context.Context, kind, name string, d cas.Digest) (str
 // inSlot waits for a slot, gives the work folder to its user, and runs a step there. What the step says of itself becomes how the job
 // failed.
 func (j *run) inSlot(ctx context.Context, do func(pep517.Env) error) error {
-	var slot int
-	select {
-	case slot = <-j.slots:
-	default:
+	slot, give, err := j.slots.Take(ctx, j.job.Urgency, func() {
 		j.tell(event(j.project(), j.job.Source, "wait", "waiting for a free slot"))
-		select {
-		case slot = <-j.slots:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+	})
+	if err != nil {
+		return err
 	}
-	defer func() { j.slots <- slot }()
+	defer give()
 	if j.owner != slot {
 		if err := j.walls.Prepare(slot, j.work); err != nil {
 			return err
@@ -423,7 +415,7 @@ func (j *run) inSlot(ctx context.Context, do func(pep517.Env) error) error {
 	maps.Copy(variables, settings.Env)
 	maps.Copy(variables, j.crates.Env)
 	began := time.Now()
-	err := do(pep517.Env{Sandbox: j.walls, Slot: slot, Work: j.work, Tools: j.Tools, Python: j.m.Python, Variables: variables,
+	err = do(pep517.Env{Sandbox: j.walls, Slot: slot, Work: j.work, Tools: j.Tools, Python: j.m.Python, Variables: variables,
 		Templates: settings.Templates, Binds: j.crates.Binds, Jobs: j.moreJobs(), Limits: j.Limits, Log: j.log})
 	if err != nil && ctx.Err() != nil {
 		return ctx.Err()

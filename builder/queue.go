@@ -3,12 +3,13 @@ package builder
 import (
 	"context"
 
+	"github.com/python-wheel-build/axle/builder/slots"
 	"github.com/python-wheel-build/axle/internal/dist"
 	"github.com/python-wheel-build/axle/resolver"
 	"github.com/python-wheel-build/axle/resolver/view"
 )
 
-// Job is one ready piece of work. It is the same job whoever runs it and whenever.
+// Job is one ready piece of work. What it gives is the same whoever runs it and whenever.
 type Job struct {
 	Stage  string // stageMetadata or stageWheel
 	View   *view.View
@@ -17,6 +18,8 @@ type Job struct {
 	// Against makes it a check: the record's requirements are used and no others, the wheel is compared with the record's and not
 	// published, and a failure by the inputs is a finding. Stage is stageWheel then, and Retry is set.
 	Against *resolver.Record
+	// Urgency is that of the flight, and may grow while the job runs.
+	Urgency slots.Urgency
 }
 
 // Outcome is how a job ended; exactly one field is set, but Promised of a backend without the metadata hook is empty too.

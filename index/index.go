@@ -19,8 +19,9 @@
 // client that hangs up cancels nothing; no byte of a file is sent before its hash was proven; every error is an RFC 9457 problem. All
 // links are relative, so a proxy may put any prefix in front.
 //
-// Nothing here keeps state about clients but a count of the metadata that each has being found out (see bound.go): a wait that outlives
-// one request lives in the URL (see wait.go), so any number of frontends may answer for each other.
+// Nothing here keeps state about clients but a count of the metadata that each has being found out (see bound.go), and for some minutes
+// which those were (index/early): a wait that outlives one request lives in the URL (index/hops), so any number of frontends may answer
+// for each other.
 package index
 
 import (
@@ -34,6 +35,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/python-wheel-build/axle/index/early"
 	"github.com/python-wheel-build/axle/index/hops"
 	"github.com/python-wheel-build/axle/index/pages"
 	"github.com/python-wheel-build/axle/resolver"
@@ -61,6 +63,9 @@ type Server struct {
 	// Hosts are the names, without a port, that a request's Host may have, beside localhost, 127.0.0.1 and ::1. A web page whose
 	// own name was pointed here (DNS rebinding) gets nothing so.
 	Hosts []string
+	// Early is how many builds may be under way at once that a client, by what it resolved, is going to ask for, and has not yet; with 0
+	// a build begins when somebody asks for it and not before.
+	Early int
 	// Log is told of internal errors, whose text clients don't see; nil tells nobody.
 	Log *slog.Logger
 	// Now is the clock that waits are stamped with; nil is time.Now.
@@ -104,12 +109,13 @@ func (s *Server) init() {
 		s.Hold = hops.DefaultHold
 	}
 	s.asks = newAsks(s.Builder)
+	starts := early.New(s.Early, s.Builder.Ensure)
 	s.lookups = counter(s.Registry, "axle_lookups_total",
 		"Questions for one version: files, promises and their metadata. Each visit of a waiting client counts.", "result", "hit", "miss", "unknown")
 	s.told = counter(s.Registry, "axle_metadata_total",
 		"Core metadata handed out: from a wheel (built), the sdist (static), an upstream wheel (upstream) or the build backend's hook (prepared).",
 		"how", "static", "upstream", "prepared", "built")
-	s.public = s.checkHost((&site{Server: s}).routes())
+	s.public = s.checkHost((&site{Server: s, starts: starts}).routes())
 	s.private = (&site{Server: s, private: true}).routes()
 }
 
@@ -133,6 +139,7 @@ func (s *Server) now() time.Time {
 type site struct {
 	*Server
 	private bool
+	starts  *early.Starts // nil for a visitor for whom nothing is begun early
 }
 
 // handler answers, or returns an error before anything was written.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/python-wheel-build/axle/cas"
+	"github.com/python-wheel-build/axle/index/early"
 	"github.com/python-wheel-build/axle/index/hops"
 	"github.com/python-wheel-build/axle/internal/dist"
 	"github.com/python-wheel-build/axle/internal/version"
@@ -94,9 +95,15 @@ func (s *site) keep(ctx context.Context, r *http.Request, q question) (sender, e
 	if asker := resolver.AskerOf(ctx); asker != nil {
 		ask.Retry = asker.Retry
 	}
+	client := early.NewClient(clientOf(r), r.UserAgent(), v.Digest())
 	if q.metadata {
-		return s.metadata(ctx, r, a, ask)
+		send, err := s.metadata(ctx, r, a, ask)
+		if err == nil && a.Record == nil {
+			s.starts.Told(client, q.project, q.version)
+		}
+		return send, err
 	}
+	defer s.starts.Fetch(client, v, q.project)()
 	rec := a.Record
 	if rec == nil {
 		built, err := s.Builder.Ensure(ctx, ask)

@@ -22,6 +22,9 @@ type Ask struct {
 	Version version.Version
 	// Retry tries again what is remembered as failed.
 	Retry bool
+	// Early says that nobody needs it yet: everything that somebody waits for goes before it. Whoever asks for the same without it is
+	// somebody who waits, from then on and for good.
+	Early bool
 	// Watch is told of every step and log line while this asker waits; nil means nobody listens. It must not block.
 	Watch func(Event)
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/python-wheel-build/axle/internal/testtools"
 )
@@ -84,5 +85,40 @@ func (r *rig) imports(c client, folder string, projects ...string) {
 		if out, err := cmd.CombinedOutput(); err != nil {
 			r.t.Errorf("%s: importing %s: %v\n%s", c.name, p, err, out)
 		}
+	}
+}
+
+var early = flag.Int("early", 0, "pairs of cold installs of real projects to measure early start with (minutes each)")
+
+// TestRealEarlyStart measures what early start is worth: a cold pip install of real projects on two workers, with it and without it in
+// turn, takes at most 0.6 times as long, in the median of the pairs.
+func TestRealEarlyStart(t *testing.T) {
+	if *early == 0 {
+		t.Skip("`make bench-early` measures it")
+	}
+	install := func(name string, args ...string) time.Duration {
+		r := newRig(t)
+		r.config = ""
+		r.args = append(r.args, args...)
+		r.start()
+		began := time.Now()
+		r.installs(clients(t)[1], r.home(), "flask", "pytest")
+		took := time.Since(began)
+		t.Logf("%s: %s, %d built", name, took.Round(100*time.Millisecond), r.built())
+		r.kill()
+		return took
+	}
+	var ratios []float64
+	for range *early {
+		with := install("with early start")
+		without := install("without", "--no-early-start")
+		ratios = append(ratios, float64(with)/float64(without))
+		t.Logf("ratio %.2f", ratios[len(ratios)-1])
+	}
+	slices.Sort(ratios)
+	median := (ratios[len(ratios)/2] + ratios[(len(ratios)-1)/2]) / 2
+	t.Logf("median of %d pairs: %.2f", len(ratios), median)
+	if median > 0.6 {
+		t.Errorf("early start takes %.2f of the time without it, want at most 0.6", median)
 	}
 }

@@ -30,6 +30,7 @@ type serveCmd struct {
 	Store          string        `required:"" help:"Folder, or s3://bucket/prefix?endpoint=URL&region=NAME with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY set."`
 	Config         string        `type:"existingfile" help:"axle.yaml with the views. Without it: one view 'default' on this machine's python3, built on demand."`
 	Workers        int           `default:"${workers}" help:"Builds at once. 0 serves and builds nothing."`
+	EarlyStart     bool          `default:"true" negatable:"" help:"When a client fetches a first wheel that has to be built, begin the others that it resolved. Needs two workers or more."`
 	LimitTime      time.Duration `default:"8h" help:"How long one step of a build may take."`
 	LimitMemory    int64         `default:"16" help:"Memory of one build, GiB."`
 	LimitDisk      int64         `default:"64" help:"Disk of one build, GiB."`
@@ -73,7 +74,7 @@ func (c serveCmd) Run(ctx context.Context, s *streams) error {
 	queue.Limits = sandbox.Limits{Wall: c.LimitTime, Memory: c.LimitMemory << 30, Disk: c.LimitDisk << 30}
 	b := &builder.Builder{Catalog: catalog, Tools: tools, Machines: machines, Queue: queue}
 	names := &resolver.Names{Store: store}
-	front := &index.Server{Catalog: catalog, Names: names, Builder: b, Registry: registry, Hosts: c.hosts(), Log: log}
+	front := &index.Server{Catalog: catalog, Names: names, Builder: b, Registry: registry, Hosts: c.hosts(), Early: c.early(), Log: log}
 	b.Index = front.Private()
 	b.Start(ctx, registry)
 
@@ -147,6 +148,18 @@ func (c serveCmd) checkLimits() error {
 		return fmt.Errorf("--limit-time %s, --limit-memory %d, --limit-disk %d: each must be more than nothing; leave a flag out for its default", c.LimitTime, c.LimitMemory, c.LimitDisk)
 	}
 	return nil
+}
+
+// earlyPerWorker is how many builds each worker has to choose from before anybody waits for them: most wait for the same few build
+// requirements at first, and what those need in turn should be known soon. More would hold more sources unpacked.
+const earlyPerWorker = 8
+
+// early is how many builds may be begun early. They leave one worker to those who wait, so one worker has none for them.
+func (c serveCmd) early() int {
+	if !c.EarlyStart || c.Workers < 2 {
+		return 0
+	}
+	return earlyPerWorker * c.Workers
 }
 
 // hosts are the names under which a client may mean this server.
