@@ -31,6 +31,8 @@ type Local struct {
 	Machines *Machines
 	Tools    string
 	Limits   sandbox.Limits
+	// Registry is where the crates of projects in Rust come from.
+	Registry crates.Registry
 	// Who stands in the records.
 	Who string
 
@@ -108,6 +110,7 @@ type run struct {
 	digest resolver.RecipeDigest
 	used   []resolver.Requirement // every wheel of every environment so far
 	crates crates.Vendored
+	locks  map[string]cas.Digest // Cargo.lock files that had to be made
 }
 
 func (j *run) project() dist.Project    { return j.job.Source.Project }
@@ -181,27 +184,6 @@ func (j *run) do(ctx context.Context) (Outcome, error) {
 		return j.compare(ctx, result.Wheel)
 	}
 	return j.publish(ctx, result.Wheel)
-}
-
-// revoked fails a job that would use or give bytes that somebody withdrew.
-func (j *run) revoked(ctx context.Context, all ...cas.Digest) error {
-	for _, d := range all {
-		err := j.Catalog.Revoked(ctx, d)
-		if errors.Is(err, resolver.ErrRevoked) {
-			return inputsFault(false, "%v", err)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func patches(r resolver.Recipe) (all []cas.Digest) {
-	for _, p := range r.Patches {
-		all = append(all, p.SHA256)
-	}
-	return all
 }
 
 // sourceFault tells what can't be had from what must not be had.
@@ -364,9 +346,12 @@ func (j *run) hook(ctx context.Context, step pep517.Step, wheels []resolver.Requ
 	}
 	j.step("running the backend (%s) with %s", step.Do, with)
 	var result pep517.Result
-	err := j.inSlot(ctx, func(e pep517.Env) (err error) {
-		result, err = e.Run(ctx, step)
-		return err
+	err := j.withCrates(ctx, step.Do, func(ear *crates.Ear) error {
+		return j.inSlot(ctx, func(e pep517.Env) (err error) {
+			ear.To, e.Log = e.Log, ear
+			result, err = e.Run(ctx, step)
+			return err
+		})
 	})
 	return result, err
 }

@@ -56,6 +56,27 @@ func (j *run) inspect(ctx context.Context, f *os.File, size int64, filename stri
 	return in, nil
 }
 
+// revoked fails a job that would use or give bytes that somebody withdrew.
+func (j *run) revoked(ctx context.Context, all ...cas.Digest) error {
+	for _, d := range all {
+		err := j.Catalog.Revoked(ctx, d)
+		if errors.Is(err, resolver.ErrRevoked) {
+			return inputsFault(false, "%v", err)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func patches(r resolver.Recipe) (all []cas.Digest) {
+	for _, p := range r.Patches {
+		all = append(all, p.SHA256)
+	}
+	return all
+}
+
 // publish inspects the built wheel, stores its blobs and then its record.
 func (j *run) publish(ctx context.Context, path string) (Outcome, error) {
 	f, err := os.Open(path)
@@ -113,7 +134,8 @@ func (j *run) record(ctx context.Context, in inspected, wheel cas.Digest, size i
 	}
 	r, err := j.Catalog.Publish(ctx, j.recipe, resolver.Record{
 		Project: j.project(), Version: j.version(), Recipe: j.digest, Requirements: j.used, Wheel: wheel, Bytes: strconv.FormatInt(size, 10),
-		Filename: filename, Metadata: metadata, RequiresPython: printable(in.parsed.RequiresPython, 1<<10), Log: log, Who: j.Who, When: time.Now(),
+		Filename: filename, Metadata: metadata, RequiresPython: printable(in.parsed.RequiresPython, 1<<10), Log: log, Locks: j.locks,
+		Who: j.Who, When: time.Now(),
 	})
 	if err != nil {
 		return Outcome{}, err

@@ -52,9 +52,11 @@ type Record struct {
 	Metadata       cas.Digest `json:"metadata"`
 	RequiresPython string     `json:"requires_python,omitempty"`
 	// Log is the build's log, zstd; absent for a pre-built wheel.
-	Log  cas.Digest `json:"log,omitempty"`
-	Who  string     `json:"who"`
-	When time.Time  `json:"when"`
+	Log cas.Digest `json:"log,omitempty"`
+	// Locks are the Cargo.lock files that had to be made for the build, by path below the source; none where the source has its own.
+	Locks map[string]cas.Digest `json:"locks,omitempty"`
+	Who   string                `json:"who"`
+	When  time.Time             `json:"when"`
 }
 
 // Size is the wheel's length in bytes.

@@ -14,25 +14,72 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
 
 	"github.com/python-wheel-build/axle/internal/dist"
+	"github.com/python-wheel-build/axle/resolver/environ"
 )
 
-// Needed tells whether a build whose environment has this project may run cargo.
+// Needed tells whether a build whose environment has this project runs cargo as a rule.
 func Needed(p dist.Project) bool { return p == "maturin" || p == "setuptools-rust" }
+
+// hasCargo tells whether a folder of a build's PATH has cargo: a declared toolchain's, or the system's.
+func hasCargo(root environ.Root) bool {
+	for _, dir := range root.Path {
+		for _, m := range root.Mounts {
+			rest, ok := strings.CutPrefix(dir+"/cargo", m.Target+"/")
+			if !ok || m.Kind != "bind" {
+				continue
+			}
+			if _, err := os.Stat(filepath.Join(m.Source, rest)); err == nil {
+				return true
+			}
+		}
+	}
+	return false
+}
 
 const (
 	maxText    = 1 << 20 // bytes of a pyproject.toml or a cargo configuration
 	maxFolders = 20000   // looked at for a manifest
 )
 
+// source is the source tree in a build's folder as it is now: where a hook ran before, it may be anything, but nothing outside is reached.
+func source(build string) (*os.Root, error) {
+	work, err := os.OpenRoot(build)
+	if err != nil {
+		return nil, err
+	}
+	defer work.Close()
+	return work.OpenRoot("src")
+}
+
+// FindIn is Find in the source of a build, which lies in the folder src of build. Where there is a manifest, root must have cargo. An error
+// is a *Error, as a rule.
+func FindIn(build, dir string, root environ.Root) ([]string, error) {
+	src, err := source(build)
+	if err != nil {
+		return nil, err
+	}
+	defer src.Close()
+	found, err := Find(src, dir)
+	if err != nil {
+		return nil, &Error{err.Error()}
+	}
+	if len(found) > 0 && !hasCargo(root) {
+		return nil, &Error{"this project needs a Rust toolchain: declare `environment: paths: {rust: DIR}` in the config, where DIR/bin has cargo " +
+			"and rustc (`rustc --print sysroot` prints such a folder)"}
+	}
+	return found, nil
+}
+
 // Find gives the Cargo.toml files that a project's build starts from, slash-separated and below src; dir is the project's root there,
-// "" for src itself. They are those that pyproject.toml names for maturin or setuptools-rust, else the one beside it, else those
-// nearest to it in the tree; of several at one depth only those with a Cargo.lock, where some have one. None are given where the
+// "" for src itself. They are those that pyproject.toml names for maturin or setuptools-rust, else those whose paths stand in setup.py, else the one
+// beside it, else those nearest to it in the tree; of several at one depth only those with a Cargo.lock, where some have one. None are given where the
 // source has no manifest, and where its own cargo configuration takes all crates from a folder of it.
 //
 // The source is a stranger's: links are followed inside of src at most. An error is the source's fault.
@@ -60,11 +107,14 @@ func Find(src *os.Root, dir string) ([]string, error) {
 	return nearest(src, dir)
 }
 
-// declared are the manifests that pyproject.toml names, as it does. What setup.py says can't be known without running it.
+// inSetup finds the paths of manifests that a setup.py gives to RustExtension, or mentions at all: it can't be run to ask.
+var inSetup = regexp.MustCompile(`["']([^"'\n]*Cargo\.toml)["']`)
+
+// declared are the manifests that pyproject.toml names, else setup.py, as it does.
 func declared(src *os.Root, dir string) ([]string, error) {
 	text, err := read(src, path.Join(dir, "pyproject.toml"))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		err = nil
 	}
 	if err != nil {
 		return nil, err
@@ -94,6 +144,16 @@ func declared(src *os.Root, dir string) ([]string, error) {
 		if t.Path != "" {
 			all = append(all, t.Path)
 		}
+	}
+	if len(all) > 0 {
+		return all, nil
+	}
+	setup, err := read(src, path.Join(dir, "setup.py"))
+	if err != nil { // there is none, or it says nothing that can be understood
+		return nil, nil
+	}
+	for _, m := range inSetup.FindAllSubmatch(setup, -1) {
+		all = append(all, string(m[1]))
 	}
 	return all, nil
 }

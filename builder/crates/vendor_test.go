@@ -13,6 +13,8 @@ import (
 	"github.com/python-wheel-build/axle/builder/crates"
 	"github.com/python-wheel-build/axle/builder/sandbox"
 	"github.com/python-wheel-build/axle/builder/sandbox/sandboxtest"
+	"github.com/python-wheel-build/axle/cas"
+	"github.com/python-wheel-build/axle/cas/disk"
 	"github.com/python-wheel-build/axle/resolver/environ"
 )
 
@@ -38,17 +40,26 @@ func step(t *testing.T, files map[string]string) (crates.Step, *bytes.Buffer) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	build, work := tree(t, files), t.TempDir()
+	build, dir := tree(t, files), t.TempDir()
 	t.Cleanup(func() {
-		if err := errors.Join(sandbox.Remove(build), sandbox.Remove(work)); err != nil {
+		if err := errors.Join(sandbox.Remove(build), sandbox.Remove(dir)); err != nil {
 			t.Error(err)
 		}
 	})
-	if err := errors.Join(s.Prepare(0, build), s.Prepare(0, work)); err != nil {
+	if err := s.Prepare(0, build); err != nil {
 		t.Fatal(err)
 	}
+	backend, err := disk.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	store, err := cas.Open(t.Context(), backend, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { store.Close() })
 	log := new(bytes.Buffer)
-	return crates.Step{Sandbox: s, Build: build, Work: work, Manifests: []string{"Cargo.toml"}, Log: log,
+	return crates.Step{Sandbox: s, Build: build, Dir: dir, Manifests: []string{"Cargo.toml"}, Log: log, Store: store,
 		Limits: sandbox.Limits{Wall: time.Minute}, Variables: map[string]string{"CARGO_NET_RETRY": "0", "CARGO_NET_OFFLINE": "true"}}, log
 }
 
@@ -87,7 +98,7 @@ func TestLock(t *testing.T) {
 	}
 	s, log = step(t, app(nil))
 	v, err = s.Vendor(t.Context())
-	if err != nil || len(v.Locks) != 1 || !strings.Contains(v.Locks[0], `name = "beside"`) || !strings.Contains(log.String(), "the source has no Cargo.lock") {
+	if err != nil || len(v.Locks) != 1 || !strings.Contains(string(v.Locks["Cargo.lock"]), `name = "beside"`) || !strings.Contains(log.String(), "the source has no Cargo.lock") {
 		t.Errorf("without a lock: %+v, %v\n%s", v, err, log)
 	}
 	if _, err := os.Lstat(filepath.Join(s.Build, "src/Cargo.lock")); err == nil {
@@ -109,7 +120,7 @@ func TestWorkspace(t *testing.T) {
 	})
 	s.Manifests = []string{"app/Cargo.toml", "other folder/Cargo.toml"}
 	v, err := s.Vendor(t.Context())
-	if err != nil || len(v.Locks) != 1 || strings.Contains(log.String(), "no Cargo.lock") || !strings.Contains(log.String(), "no other folder/Cargo.lock") {
+	if err != nil || len(v.Locks) != 1 || v.Locks["other folder/Cargo.lock"] == nil || strings.Contains(log.String(), "no Cargo.lock") || !strings.Contains(log.String(), "no other folder/Cargo.lock") {
 		t.Errorf("%+v, %v\n%s", v, err, log)
 	}
 }
@@ -124,7 +135,7 @@ func TestHostile(t *testing.T) {
 	if _, err := s.Vendor(t.Context()); err != nil {
 		t.Errorf("%v\n%s", err, log)
 	}
-	if _, err := os.Lstat(filepath.Join(s.Work, "ran")); err == nil {
+	if _, err := os.Lstat(filepath.Join(s.Dir, "work/ran")); err == nil {
 		t.Errorf("code of the source ran\n%s", log)
 	}
 	// Where cargo does look, that configuration has an effect.

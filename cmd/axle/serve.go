@@ -36,6 +36,7 @@ type serveCmd struct {
 	LimitDisk      int64         `default:"64" help:"Disk of one build, GiB."`
 	InsecureListen bool          `help:"Listen beyond loopback although nobody has to log in: whoever reaches the port can have code run in the sandbox."`
 	Host           []string      `help:"Further host names by which clients may call this server."`
+	Crates         string        `env:"AXLE_CRATES" placeholder:"URL" help:"Crate registry for projects in Rust: sparse+https://HOST/PATH/. Without it: the one that cargo on this machine is set to use."`
 	Tools          string        `env:"AXLE_TOOLS" help:"Folder with bin/uv and lib/pyproject_hooks. Without it: .tools beside the program or its folder."`
 }
 
@@ -72,6 +73,11 @@ func (c serveCmd) Run(ctx context.Context, s *streams) error {
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	queue := builder.NewLocal(catalog, machines, tools, "axle "+version(), max(c.Workers, 1))
 	queue.Limits = sandbox.Limits{Wall: c.LimitTime, Memory: c.LimitMemory << 30, Disk: c.LimitDisk << 30}
+	if queue.Registry, err = crateRegistry(c.Crates); err != nil && c.Crates != "" {
+		return err
+	} else if err != nil {
+		log.Warn("cargo's configuration on this machine can't be used: crates are asked of its default registry", "err", err)
+	}
 	b := &builder.Builder{Catalog: catalog, Tools: tools, Machines: machines, Queue: queue}
 	names := &resolver.Names{Store: store}
 	front := &index.Server{Catalog: catalog, Names: names, Builder: b, Registry: registry, Hosts: c.hosts(), Early: c.early(), Log: log}
