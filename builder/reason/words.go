@@ -29,7 +29,7 @@ func installsItself(project string, _ Build) (string, string) {
 
 func needsCrate(crate string, _ Build) (string, string) {
 	return "needs the crate " + crate + ", which was not fetched before the build",
-		"crates are fetched for projects whose build requirements have maturin or setuptools-rust, for the Cargo.toml that they name: name it by a patch to pyproject.toml"
+		"crates are fetched for each Cargo.toml that pyproject.toml or setup.py names, else for the nearest: name it by a patch to pyproject.toml, e.g. as tool.maturin.manifest-path"
 }
 
 func needsHeader(header string, _ Build) (string, string) {
