@@ -1,4 +1,4 @@
-.PHONY: run build test apt real reproducible bench-build bench-serve bench-early fuzz lint tools clean
+.PHONY: run build test apt real reproducible bench-build bench-serve bench-early slow fuzz lint tools clean
 GO ?= go
 TOOLS := $(CURDIR)/.tools
 export AXLE_TOOLS := $(TOOLS)
@@ -47,6 +47,10 @@ bench-build: tools
 PAIRS ?= 3
 bench-early: tools build
 	$(GO) test -count=1 -timeout 60m -run 'TestRealEarlyStart' ./cmd/axle -early $(PAIRS) -v
+
+# A build and a metadata hook of ten minutes each, outlived by pip 23.2, pip 26.3 and uv on their defaults (eleven minutes).
+slow: tools
+	$(GO) test -count=1 -timeout 30m -run 'TestSlow' ./cmd/axle -slow -v
 
 lint:
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo "run gofmt -w on these"; exit 1; }

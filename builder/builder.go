@@ -21,8 +21,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/python-wheel-build/axle/builder/machine"
 	"github.com/python-wheel-build/axle/internal/dist"
 	"github.com/python-wheel-build/axle/resolver"
+	"github.com/python-wheel-build/axle/resolver/estimate"
 )
 
 // The stages of a flight.
@@ -41,7 +43,9 @@ type Builder struct {
 	// Tools is the folder with bin/uv.
 	Tools string
 	// Machines are the environments that this process can build in.
-	Machines *Machines
+	Machines *machine.Machines
+	// Watch is told, once each, that a job has begun to run and how it ended; nil means nobody listens. It must not block.
+	Watch func(resolver.Event)
 
 	once    sync.Once
 	flights *flights
@@ -152,6 +156,7 @@ func (b *Builder) remembered(ctx context.Context, a resolver.Ask, recipe resolve
 // wheel is the flight that builds one recipe for one view.
 func (b *Builder) wheel(ctx context.Context, a resolver.Ask, f *flight) error {
 	ctx = resolver.WithAsker(ctx, &resolver.Asker{ID: f.key})
+	f.Describe(a, stageWheel)
 	// Another flight may have landed between the asker's look and this one's start.
 	answer, err := b.lookup(ctx, a)
 	if err != nil || answer.Record != nil {
@@ -171,7 +176,8 @@ func (b *Builder) wheel(ctx context.Context, a resolver.Ask, f *flight) error {
 			return err
 		}
 	}
-	out, err := b.run(ctx, Job{Stage: stageWheel, View: a.View, Source: answer.Source, Retry: a.Retry, Urgency: f.Urgency}, a, f)
+	expected := f.Expect(estimate.Of(ctx, b.Catalog.Store, a.View, a.Project, a.Version))
+	out, err := b.run(ctx, Job{Stage: stageWheel, View: a.View, Source: answer.Source, Retry: a.Retry, Expected: expected, Urgency: f.Urgency}, a, f)
 	switch {
 	case err != nil:
 		return err
@@ -194,7 +200,7 @@ func (b *Builder) wheel(ctx context.Context, a resolver.Ask, f *flight) error {
 func (b *Builder) run(ctx context.Context, job Job, a resolver.Ask, f *flight) (Outcome, error) {
 	var before []resolver.Pin
 	for {
-		out, err := b.Queue.Do(ctx, job, b.need(a, f), f.tell)
+		out, err := b.Queue.Do(ctx, job, b.need(a, f), b.notice(f.Tell))
 		if err != nil || len(out.Blocked) == 0 {
 			return out, err
 		}
@@ -213,7 +219,7 @@ func (b *Builder) all(ctx context.Context, a resolver.Ask, f *flight, pins []res
 	g, ctx := errgroup.WithContext(ctx)
 	for _, p := range pins {
 		g.Go(func() error {
-			_, err := b.Ensure(ctx, resolver.Ask{View: a.View, Project: p.Project, Version: p.Version, Retry: a.Retry, Watch: f.tell})
+			_, err := b.Ensure(ctx, resolver.Ask{View: a.View, Project: p.Project, Version: p.Version, Retry: a.Retry, Watch: f.Tell})
 			return needs(a, err)
 		})
 	}
@@ -271,6 +277,7 @@ func (b *Builder) Metadata(ctx context.Context, a resolver.Ask) (resolver.Promis
 // metadata is the flight that finds out one recipe's metadata by running something.
 func (b *Builder) metadata(ctx context.Context, a resolver.Ask, f *flight) error {
 	ctx = resolver.WithAsker(ctx, &resolver.Asker{ID: f.key})
+	f.Describe(a, stageMetadata)
 	answer, err := b.lookup(ctx, a)
 	if err != nil || answer.Record != nil {
 		return err
@@ -287,7 +294,7 @@ func (b *Builder) metadata(ctx context.Context, a resolver.Ask, f *flight) error
 	}
 	promised := out.Promised
 	if promised.Blob == "" { // the backend has no hook for it: the build tells
-		a.Watch = f.tell
+		a.Watch = f.Tell
 		r, err := b.Ensure(ctx, a)
 		if err != nil {
 			return err

@@ -13,6 +13,7 @@ import (
 	"github.com/python-wheel-build/axle/builder/compare"
 	"github.com/python-wheel-build/axle/internal/dist"
 	"github.com/python-wheel-build/axle/resolver"
+	"github.com/python-wheel-build/axle/resolver/estimate"
 )
 
 // stageCheck is that of a flight which builds a record's inputs again. No failure of it is remembered under that name.
@@ -35,7 +36,9 @@ func (b *Builder) Check(ctx context.Context, a resolver.Ask, r resolver.Record) 
 	}
 	f, err := b.flights.join(ctx, string(r.Recipe)+"/"+string(r.Input())+"/"+stageCheck, label(a, stageCheck), a.View.Digest(), a.Watch,
 		func(ctx context.Context, f *flight) error {
-			out, err := b.Queue.Do(ctx, Job{Stage: stageWheel, View: a.View, Source: answer.Source, Retry: true, Against: &r, Urgency: f.Urgency}, nil, f.tell)
+			f.Describe(a, stageCheck)
+			job := Job{Stage: stageWheel, View: a.View, Source: answer.Source, Retry: true, Against: &r, Expected: f.Expect(estimate.Took(r)), Urgency: f.Urgency}
+			out, err := b.Queue.Do(ctx, job, nil, b.notice(f.Tell))
 			if err != nil {
 				return err
 			}

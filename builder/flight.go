@@ -3,10 +3,10 @@ package builder
 import (
 	"context"
 	"fmt"
-	"slices"
 	"sync"
 
 	"github.com/python-wheel-build/axle/builder/slots"
+	"github.com/python-wheel-build/axle/builder/story"
 	"github.com/python-wheel-build/axle/builder/waits"
 	"github.com/python-wheel-build/axle/resolver"
 	"github.com/python-wheel-build/axle/resolver/view"
@@ -31,16 +31,8 @@ type flight struct {
 	err           error          // readable once done is closed
 	check         resolver.Check // of a check without err, likewise
 	slots.Urgency                // grows under the lock of all flights
-
-	mu       sync.Mutex // guards what follows
-	history  []resolver.Event
-	seen     map[uint64]bool // IDs of late events
-	watchers map[int]func(resolver.Event)
-	next     int
+	story.Story
 }
-
-// historyKept is how many events somebody who joins late is told at once.
-const historyKept = 400
 
 func newFlights(base context.Context) *flights {
 	return &flights{base: base, m: map[string]*flight{}, waits: waits.Graph{}}
@@ -78,7 +70,8 @@ func (fs *flights) join(ctx context.Context, key, label string, v view.Digest, w
 	}
 	f, ok := fs.m[key]
 	if !ok {
-		f = &flight{key: key, label: label, view: v, done: make(chan struct{}), Urgency: slots.Guess(), watchers: map[int]func(resolver.Event){}}
+		f = &flight{key: key, label: label, view: v, done: make(chan struct{}), Urgency: slots.Guess()}
+		f.Begin(v)
 		fs.m[key] = f
 		go func() {
 			defer func() {
@@ -97,7 +90,9 @@ func (fs *flights) join(ctx context.Context, key, label string, v view.Digest, w
 		fs.want(f)
 	}
 	fs.mu.Unlock()
-	defer f.watch(watch)()
+	if watch != nil {
+		defer f.Watch(0, func(_ uint64, e resolver.Event) { watch(e) })()
+	}
 	select {
 	case <-f.done:
 		return f, f.err
@@ -168,44 +163,3 @@ type earlyKey struct{}
 
 // early marks the waits of somebody who needs no answer yet.
 func early(ctx context.Context) context.Context { return context.WithValue(ctx, earlyKey{}, true) }
-
-// tell gives an event to everybody who watches.
-func (f *flight) tell(e resolver.Event) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	// What is needed by several is heard from each of them.
-	if f.seen[e.ID] {
-		return
-	}
-	if f.seen == nil || len(f.seen) > 10*historyKept {
-		f.seen = map[uint64]bool{}
-	}
-	f.seen[e.ID] = true
-	if len(f.history) == historyKept {
-		f.history = slices.Delete(f.history, 0, historyKept/4)
-	}
-	f.history = append(f.history, e)
-	for _, w := range f.watchers {
-		w(e)
-	}
-}
-
-// watch tells w what has happened and what happens from now on, until the returned function is called.
-func (f *flight) watch(w func(resolver.Event)) (stop func()) {
-	if w == nil {
-		return func() {}
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, e := range f.history {
-		w(e)
-	}
-	id := f.next
-	f.next++
-	f.watchers[id] = w
-	return func() {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		delete(f.watchers, id)
-	}
-}

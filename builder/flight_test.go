@@ -160,9 +160,9 @@ func TestLateWatcherIsToldTheStory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fs := newFlights(t.Context())
 		work := func(_ context.Context, f *flight) error {
-			f.tell(resolver.Event{ID: 1, Text: "early"})
+			f.Tell(resolver.Event{ID: 1, Text: "early"})
 			time.Sleep(time.Minute)
-			f.tell(resolver.Event{ID: 2, Text: "late"})
+			f.Tell(resolver.Event{ID: 2, Text: "late"})
 			return nil
 		}
 		var heard []string
@@ -249,31 +249,5 @@ func TestOptionalWaitGivesWay(t *testing.T) {
 	}
 	if _, err := fs.join(ctx, "t", "the t", "v", nil, func(context.Context, *flight) error { return nil }); err != nil {
 		t.Errorf("t: %v", err)
-	}
-}
-
-// TestEventsOnce: what reaches a flight on several ways is told once.
-func TestEventsOnce(t *testing.T) {
-	top, bottom := &flight{watchers: map[int]func(resolver.Event){}}, &flight{watchers: map[int]func(resolver.Event){}}
-	heard := 0
-	top.watch(func(resolver.Event) { heard++ })
-	layer := []*flight{top}
-	for range 12 {
-		var next []*flight
-		for range 2 {
-			f := &flight{watchers: map[int]func(resolver.Event){}}
-			for _, above := range layer {
-				f.watch(above.tell)
-			}
-			next = append(next, f)
-		}
-		layer = next
-	}
-	for _, f := range layer {
-		bottom.watch(f.tell)
-	}
-	bottom.tell(resolver.Event{ID: 7})
-	if heard != 1 {
-		t.Errorf("told %d times", heard)
 	}
 }

@@ -10,10 +10,10 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/python-wheel-build/axle/builder/crates"
 	"github.com/python-wheel-build/axle/builder/joblog"
+	"github.com/python-wheel-build/axle/builder/machine"
 	"github.com/python-wheel-build/axle/builder/pep517"
 	"github.com/python-wheel-build/axle/builder/sandbox"
 	"github.com/python-wheel-build/axle/builder/slots"
@@ -28,7 +28,7 @@ import (
 // Local runs jobs in this process. Only steps in the sandbox hold a slot.
 type Local struct {
 	Catalog  *resolver.Catalog
-	Machines *Machines
+	Machines *machine.Machines
 	Tools    string
 	Limits   sandbox.Limits
 	// Registry is where the crates of projects in Rust come from.
@@ -41,7 +41,7 @@ type Local struct {
 }
 
 // NewLocal gives a queue with n slots.
-func NewLocal(c *resolver.Catalog, m *Machines, tools, who string, n int) *Local {
+func NewLocal(c *resolver.Catalog, m *machine.Machines, tools, who string, n int) *Local {
 	return &Local{Catalog: c, Machines: m, Tools: tools, Who: who, slots: slots.New(n)}
 }
 
@@ -64,7 +64,8 @@ func machinesFault(format string, args ...any) error {
 
 // Do runs a job to its end. See Queue.
 func (l *Local) Do(ctx context.Context, job Job, need Need, tell func(resolver.Event)) (Outcome, error) {
-	j := &run{Local: l, job: job, need: need, tell: tell}
+	j := &run{Local: l, job: job, need: need}
+	j.tell = j.timed(tell)
 	if job.Against != nil {
 		j.need = j.recorded
 	}
@@ -104,13 +105,14 @@ type run struct {
 	dir    string // all that the job has on disk
 	work   string // below dir, what the sandbox sees as /build: after the first hook everything in it is the build's
 	owner  int    // the slot that work belongs to, -1 at first
-	m      *Machine
+	m      *machine.Machine
 	walls  *sandbox.Sandbox
 	recipe resolver.Recipe
 	digest resolver.RecipeDigest
 	used   []resolver.Requirement // every wheel of every environment so far
 	crates crates.Vendored
 	locks  map[string]cas.Digest // Cargo.lock files that had to be made
+	clock  clock
 }
 
 func (j *run) project() dist.Project    { return j.job.Source.Project }
@@ -118,6 +120,7 @@ func (j *run) version() version.Version { return j.job.Source.Version }
 
 func (j *run) step(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
+	j.clock.step = text
 	if j.log != nil {
 		j.log.Line("axle: " + text) // which tells it
 		return
@@ -399,9 +402,10 @@ func (j *run) inSlot(ctx context.Context, do func(pep517.Env) error) error {
 	settings := j.job.View.Settings(j.project(), j.version())
 	maps.Copy(variables, settings.Env)
 	maps.Copy(variables, j.crates.Env)
-	began := time.Now()
+	began := j.begin()
 	err = do(pep517.Env{Sandbox: j.walls, Slot: slot, Work: j.work, Tools: j.Tools, Python: j.m.Python, Variables: variables,
 		Templates: settings.Templates, Binds: j.crates.Binds, Jobs: j.moreJobs(), Limits: j.Limits, Log: j.log})
+	took := j.end(began)
 	if err != nil && ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -411,7 +415,7 @@ func (j *run) inSlot(ctx context.Context, do func(pep517.Env) error) error {
 	var known *failed
 	switch {
 	case err == nil:
-		j.step("took %s", time.Since(began).Round(10*time.Millisecond))
+		j.step("took %s", took)
 		return nil
 	case errors.As(err, &known):
 		return err

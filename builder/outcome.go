@@ -18,6 +18,7 @@ import (
 	"github.com/python-wheel-build/axle/internal/dist"
 	"github.com/python-wheel-build/axle/internal/version"
 	"github.com/python-wheel-build/axle/resolver"
+	"github.com/python-wheel-build/axle/resolver/estimate"
 )
 
 // inspected is a wheel that is what it says, and is what was asked for.
@@ -135,7 +136,7 @@ func (j *run) record(ctx context.Context, in inspected, wheel cas.Digest, size i
 	r, err := j.Catalog.Publish(ctx, j.recipe, resolver.Record{
 		Project: j.project(), Version: j.version(), Recipe: j.digest, Requirements: j.used, Wheel: wheel, Bytes: strconv.FormatInt(size, 10),
 		Filename: filename, Metadata: metadata, RequiresPython: printable(in.parsed.RequiresPython, 1<<10), Log: log, Locks: j.locks,
-		Who: j.Who, When: time.Now(),
+		Seconds: estimate.Seconds(j.clock.ran), Who: j.Who, When: time.Now(),
 	})
 	if err != nil {
 		return Outcome{}, err

@@ -2,6 +2,7 @@ package builder
 
 import (
 	"context"
+	"time"
 
 	"github.com/python-wheel-build/axle/builder/slots"
 	"github.com/python-wheel-build/axle/internal/dist"
@@ -20,6 +21,8 @@ type Job struct {
 	Against *resolver.Record
 	// Urgency is that of the flight, and may grow while the job runs.
 	Urgency slots.Urgency
+	// Expected is how long its steps took the last time; 0 where nobody knows. It changes nothing but what is told.
+	Expected time.Duration
 }
 
 // Outcome is how a job ended; exactly one field is set, but Promised of a backend without the metadata hook is empty too.

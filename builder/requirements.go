@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/python-wheel-build/axle/builder/machine"
 	"github.com/python-wheel-build/axle/builder/reason"
 	"github.com/python-wheel-build/axle/builder/sandbox"
 	"github.com/python-wheel-build/axle/cas"
@@ -35,6 +36,7 @@ func (b *Builder) need(a resolver.Ask, f *flight) Need {
 		if err != nil || len(reqs) == 0 {
 			return nil, nil, err
 		}
+		f.step(a, "resolving its build requirements")
 		pins, err := b.resolve(ctx, a, f, reqs, hold)
 		var no *unresolvable
 		if errors.As(err, &no) && len(hold) > 0 {
@@ -98,7 +100,7 @@ func plainly(said string) string {
 // a listener of its own, whose requests carry the flight: a wait for metadata is then an edge of the waits-for graph.
 func (b *Builder) resolve(ctx context.Context, a resolver.Ask, f *flight, reqs []dist.Requirement, hold []resolver.Requirement) ([]resolver.Pin, error) {
 	v := a.View
-	machine, err := b.Machines.For(v)
+	on, err := b.Machines.For(v)
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +115,7 @@ func (b *Builder) resolve(ctx context.Context, a resolver.Ask, f *flight, reqs [
 		BaseContext: func(net.Listener) context.Context { return resolver.WithAsker(ctx, asker) }}
 	go func() { _ = server.Serve(listener) }() // ends with Close
 	defer server.Close()
-	u := uv{tools: b.Tools, scratch: b.Catalog.Store.Scratch(), machine: machine,
+	u := uv{tools: b.Tools, scratch: b.Catalog.Store.Scratch(), machine: on,
 		from: []string{"--index-url", fmt.Sprintf("http://%s/view/@%s/simple/", listener.Addr(), v.Digest())}}
 	pins, err := u.resolve(ctx, v, reqs, hold)
 	if noted := asker.Noted(); err != nil && ctx.Err() == nil && noted != nil {
@@ -125,7 +127,7 @@ func (b *Builder) resolve(ctx context.Context, a resolver.Ask, f *flight, reqs [
 // uv resolves requirements to versions of what from offers, which is arguments such as an --index-url.
 type uv struct {
 	tools, scratch string
-	machine        *Machine
+	machine        *machine.Machine
 	from           []string
 }
 
@@ -152,7 +154,7 @@ func (u uv) resolve(ctx context.Context, v *view.View, reqs []dist.Requirement, 
 	}
 	// Of pages nothing is kept from one resolution to the next.
 	cache := filepath.Join(dir, "cache")
-	if err := u.machine.probed.Lend(cache); err != nil {
+	if err := u.machine.Probed.Lend(cache); err != nil {
 		return nil, fmt.Errorf("resolving build requirements: %w", err)
 	}
 	args := append([]string{"pip", "compile", "--quiet", "--no-config", "--cache-dir", cache, "--no-build", "--no-header", "--no-annotate", "--no-sources",
@@ -178,7 +180,7 @@ func (u uv) resolve(ctx context.Context, v *view.View, reqs []dist.Requirement, 
 			"change the view's constraints, or give the view an index that has what is missing",
 			strings.ReplaceAll(strings.TrimSpace(in.String()), "\n", ", "), plainly(stderr.String()))}
 	}
-	if err := u.machine.probed.Keep(u.scratch, cache); err != nil {
+	if err := u.machine.Probed.Keep(u.scratch, cache); err != nil {
 		return nil, fmt.Errorf("resolving build requirements: %w", err)
 	}
 	var pins []resolver.Pin

@@ -1,24 +1,18 @@
 package index
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"net/http"
-	"net/http/httptest"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/python-wheel-build/axle/index/asks"
 	"github.com/python-wheel-build/axle/internal/dist"
 	"github.com/python-wheel-build/axle/internal/testindex"
-	"github.com/python-wheel-build/axle/resolver"
-	"github.com/python-wheel-build/axle/resolver/view"
 )
 
 // askedOf are the versions of a project that the builder was asked for, each as often as it was.
@@ -88,7 +82,7 @@ func TestMetadataIsBoundedPerClientAndProject(t *testing.T) {
 				t.Errorf("visit %d of %s: %d", visit, urls[i], status)
 			}
 		}
-		if got := w.builder.askedOf("demo"); len(got) != asksPerProject {
+		if got := w.builder.askedOf("demo"); len(got) != asks.PerProject {
 			t.Fatalf("visit %d: the builder was asked for %s", visit, got)
 		}
 	}
@@ -113,13 +107,13 @@ func TestMetadataIsBoundedPerClientAndProject(t *testing.T) {
 			w.from("127.0.0.2", url)
 		}
 	}
-	if got := w.builder.askedOf("demo"); len(got) != asksPerProject {
+	if got := w.builder.askedOf("demo"); len(got) != asks.PerProject {
 		t.Errorf("two clients with the same question: the builder was asked for %s", got)
 	}
 	for _, url := range urls[:6] {
 		w.from("127.0.0.2", url)
 	}
-	if got := w.builder.askedOf("demo"); len(got) != 2*asksPerProject {
+	if got := w.builder.askedOf("demo"); len(got) != 2*asks.PerProject {
 		t.Errorf("two clients: the builder was asked for %s", got)
 	}
 	// Nor does the builder itself, ever: it would hold a place and wait for one.
@@ -131,7 +125,7 @@ func TestMetadataIsBoundedPerClientAndProject(t *testing.T) {
 			}
 		})
 	}
-	for end := time.Now().Add(5 * time.Second); len(w.builder.askedOf("demo")) != 2*asksPerProject+6; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(5 * time.Second); len(w.builder.askedOf("demo")) != 2*asks.PerProject+6; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("inside: the builder was asked for %s only", w.builder.askedOf("demo"))
 		}
@@ -153,10 +147,7 @@ func TestMetadataIsBoundedPerClientAndProject(t *testing.T) {
 // All clients and projects together have a bound too; the builder's own questions pass it.
 func TestMetadataIsBoundedForAllTogether(t *testing.T) {
 	w := newWorld(t, quick)
-	if got, want := w.Server.asks.limit, asksPerCPU*runtime.GOMAXPROCS(0); got != want {
-		t.Errorf("the bound is %d, want %d", got, want)
-	}
-	w.Server.asks.limit = 3
+	w.Server.asks.Limit = 3
 	var urls []string
 	for i := range 6 {
 		urls = append(urls, w.jobs(fmt.Sprintf("demo%d", i), 1)...)
@@ -217,143 +208,5 @@ func TestMetadataThatWaitsForAPlace(t *testing.T) {
 	}
 	if got := slices.Sorted(slices.Values(w.builder.askedOf("demo"))); !slices.Equal(got, []string{"1.0", "2.0", "3.0"}) {
 		t.Errorf("the builder was asked for %s", got)
-	}
-}
-
-// What asks itself keeps to, with a builder of the test's own.
-func newTestAsks(limit int, metadata func(context.Context, resolver.Ask) (resolver.Promised, error)) *asks {
-	return &asks{metadata: metadata, limit: limit, time: time.Minute, running: map[string]*asking{}, places: map[place]int{}, changed: make(chan struct{})}
-}
-
-func (q *asks) empty() bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return len(q.running) == 0 && len(q.places) == 0
-}
-
-func demoAsk(t *testing.T, project string, n int) resolver.Ask {
-	return resolver.Ask{View: &view.View{}, Project: parsedProject(t, project), Version: parsedVersion(t, fmt.Sprint(n))}
-}
-
-// Many clients ask for many versions of many projects, some leave: no bound is passed, nobody is forgotten, and no place is lost.
-func TestAsksKeepToTheirBounds(t *testing.T) {
-	const limit = 5
-	var (
-		mu         sync.Mutex
-		now, most  int
-		ofProject  = map[dist.Project]int{}
-		projectMax int
-		same       = map[string]int{}
-	)
-	q := newTestAsks(limit, func(_ context.Context, a resolver.Ask) (resolver.Promised, error) {
-		key := fmt.Sprint(a.Project, a.Version)
-		mu.Lock()
-		now++
-		ofProject[a.Project]++
-		same[key]++
-		most, projectMax = max(most, now), max(projectMax, ofProject[a.Project])
-		if same[key] > 1 {
-			t.Errorf("%s runs twice", key)
-		}
-		mu.Unlock()
-		time.Sleep(time.Duration(rand.Int64N(int64(2 * time.Millisecond))))
-		mu.Lock()
-		defer mu.Unlock()
-		now--
-		ofProject[a.Project]--
-		same[key]--
-		return resolver.Promised{How: key}, nil
-	})
-	var all sync.WaitGroup
-	for client := range 2 {
-		for n := range 400 {
-			all.Go(func() {
-				ctx := t.Context()
-				if n%10 == 0 {
-					short, cancel := context.WithTimeout(ctx, time.Duration(n)*time.Millisecond/10)
-					defer cancel()
-					ctx = short
-				}
-				a := demoAsk(t, fmt.Sprintf("p%d", n%4), n)
-				p, err := q.ask(ctx, fmt.Sprint(client), a)
-				if want := fmt.Sprint(a.Project, a.Version); err == nil && p.How != want || err != nil && (n%10 != 0 || !errors.Is(err, resolver.ErrPending)) {
-					t.Errorf("%s: %+v, %v", want, p, err)
-				}
-			})
-		}
-	}
-	all.Wait()
-	if most != limit || projectMax > 2*asksPerProject || projectMax < asksPerProject {
-		t.Errorf("%d at once, want %d; %d of one project by two clients", most, limit, projectMax)
-	}
-	for end := time.Now().Add(5 * time.Second); !q.empty(); time.Sleep(time.Millisecond) { // of those who left
-		if time.Now().After(end) {
-			t.Fatal("places are lost")
-		}
-	}
-}
-
-func TestAskKeepsItsPlaceUntilTheWorkEnds(t *testing.T) {
-	gate := make(chan struct{})
-	var ran sync.Map
-	q := newTestAsks(1, func(ctx context.Context, a resolver.Ask) (resolver.Promised, error) {
-		ran.Store(a.Version.String(), true)
-		select {
-		case <-gate:
-			return resolver.Promised{How: "static"}, nil
-		case <-ctx.Done():
-			return resolver.Promised{}, ctx.Err()
-		}
-	})
-	leave := func(n int) {
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-		defer cancel()
-		if _, err := q.ask(ctx, "c", demoAsk(t, "demo", n)); !errors.Is(err, resolver.ErrPending) {
-			t.Errorf("%d: %v", n, err)
-		}
-	}
-	leave(1)
-	leave(2)
-	if _, two := ran.Load("2"); two || q.empty() {
-		t.Error("the place was given away while its work went on")
-	}
-	close(gate)
-	if _, err := q.ask(t.Context(), "c", demoAsk(t, "demo", 2)); err != nil {
-		t.Error(err)
-	}
-
-	// Work that hangs keeps it for a bounded time.
-	gate, q.time = make(chan struct{}), 50*time.Millisecond
-	if _, err := q.ask(t.Context(), "c", demoAsk(t, "demo", 3)); !errors.Is(err, resolver.ErrPending) || !q.empty() {
-		t.Errorf("what hangs: %v", err)
-	}
-	// Nobody who has left already starts anything.
-	gone, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, err := q.ask(gone, "c", demoAsk(t, "demo", 4)); !errors.Is(err, resolver.ErrPending) || !q.empty() {
-		t.Errorf("%v", err)
-	}
-	if _, four := ran.Load("4"); four {
-		t.Error("work for nobody")
-	}
-}
-
-func TestAskThatPanicsCostsItselfOnly(t *testing.T) {
-	q := newTestAsks(1, func(context.Context, resolver.Ask) (resolver.Promised, error) { panic("a stranger's file") })
-	if _, err := q.ask(t.Context(), "c", demoAsk(t, "demo", 1)); err == nil || !strings.Contains(err.Error(), "a stranger's file") || !q.empty() {
-		t.Error(err)
-	}
-}
-
-func TestClientOf(t *testing.T) {
-	for from, want := range map[string]string{
-		"10.0.0.7:1234": "10.0.0.7", "[::ffff:10.0.0.7]:99": "10.0.0.7", "[2001:db8:1:2:3:4:5:6]:1": "2001:db8:1:2::/64", "[fe80::1%eth0]:1": "fe80::/64", "@": "@",
-	} {
-		r := httptest.NewRequest("GET", "/", nil)
-		r.RemoteAddr = from
-		r.Header.Set("X-Forwarded-For", "192.0.2.1")
-		if got := clientOf(r); got != want {
-			t.Errorf("%s: %s, want %s", from, got, want)
-		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/python-wheel-build/axle/index/checks"
+	"github.com/python-wheel-build/axle/index/live"
 	"github.com/python-wheel-build/axle/internal/dist"
 	"github.com/python-wheel-build/axle/resolver"
 )
@@ -30,7 +31,7 @@ type BuildRequest struct {
 
 // BuildLine is one line of the answer, which is application/x-ndjson. Its Kind is
 //
-//   - "wait", "step", "log", "built", "hit" or "failed": something happened on the way (resolver.Event). Text is as the build printed
+//   - "wait", "step", "begin", "log", "built", "hit" or "failed": something happened on the way (resolver.Event). Text is as the build printed
 //     it, control characters and all;
 //   - "result": what became of one requirement; exactly one of SHA256, Problem and Skipped is set;
 //   - "summary": the last line. A stream without it was cut.
@@ -40,6 +41,10 @@ type BuildLine struct {
 	Project string    `json:"project,omitempty"`
 	Version string    `json:"version,omitempty"`
 	Text    string    `json:"text,omitempty"`
+	// Of "begin", "built" and "failed": how long the job's steps have run so far; of "begin" also how long all of them took the last time.
+	// Absent where nothing ran, or nobody knows.
+	RanSeconds      float64 `json:"ran_seconds,omitempty"`
+	ExpectedSeconds float64 `json:"expected_seconds,omitempty"`
 
 	Requirement string `json:"requirement,omitempty"` // as it was asked
 	Filename    string `json:"filename,omitempty"`
@@ -164,12 +169,16 @@ type telling struct {
 }
 
 func (t *telling) watch(e resolver.Event) {
-	line := BuildLine{Kind: e.Kind, Time: e.Time.UTC(), Project: string(e.Project), Version: e.Version.String(), Text: e.Text}
 	select {
-	case t.lines <- line:
+	case t.lines <- eventLine(e):
 	default:
 		t.dropped.Add(1)
 	}
+}
+
+func eventLine(e resolver.Event) BuildLine {
+	return BuildLine{Kind: e.Kind, Time: e.Time.UTC(), Project: string(e.Project), Version: e.Version.String(), Text: e.Text,
+		RanSeconds: live.Seconds(e.Ran), ExpectedSeconds: live.Seconds(e.Expected)}
 }
 
 // write sends lines until results is closed, then the summary.
@@ -212,11 +221,7 @@ func (t *telling) write(w http.ResponseWriter, results <-chan BuildLine, now fun
 // build sees to one requirement, and with again to a second build of it.
 func (s *site) build(r *http.Request, name resolver.Name, want dist.Requirement, ask resolver.Ask, picking chan struct{}, again bool) BuildLine {
 	fail := func(err error) BuildLine {
-		p := s.problem(r, err)
-		line := BuildLine{Problem: p.Title, Status: p.Status, Log: p.Log}
-		if p.Log == "" { // with a log, the detail is its end
-			line.Problem = p.Error()
-		}
+		line := s.problemLine(r, err)
 		if !ask.Version.IsZero() {
 			line.Version = ask.Version.String()
 		}
@@ -242,16 +247,31 @@ func (s *site) build(r *http.Request, name resolver.Name, want dist.Requirement,
 	if err != nil {
 		return fail(err)
 	}
-	line := BuildLine{Version: rec.Version.String(), Filename: rec.Listed(), SHA256: rec.Wheel.Encoded(), URL: absolute(r) + filePath(rec)}
-	if rec.Log != "" {
-		line.Log = absolute(r) + "api/v1/" + logPath("logs", resolver.Failure{Project: rec.Project, Version: rec.Version, Log: rec.Log})
-	}
+	line := s.recordLine(r, rec)
 	if again {
 		k, err := s.Builder.Check(r.Context(), ask, rec)
 		if err != nil {
 			return fail(err)
 		}
 		line.Check = checks.Of(k, checkLog(r))
+	}
+	return line
+}
+
+// problemLine says why there is no wheel.
+func (s *site) problemLine(r *http.Request, err error) BuildLine {
+	p := s.problem(r, err)
+	if p.Log != "" { // the detail is its end
+		return BuildLine{Problem: p.Title, Status: p.Status, Log: p.Log}
+	}
+	return BuildLine{Problem: p.Error(), Status: p.Status}
+}
+
+// recordLine says where a wheel and its log are.
+func (s *site) recordLine(r *http.Request, rec resolver.Record) BuildLine {
+	line := BuildLine{Version: rec.Version.String(), Filename: rec.Listed(), SHA256: rec.Wheel.Encoded(), URL: absolute(r) + filePath(rec)}
+	if rec.Log != "" {
+		line.Log = absolute(r) + "api/v1/" + logPath("logs", resolver.Failure{Project: rec.Project, Version: rec.Version, Log: rec.Log})
 	}
 	return line
 }

@@ -1,6 +1,7 @@
 package index
 
 import (
+	"bytes"
 	"encoding/json"
 	"html/template"
 	"io"
@@ -44,13 +45,19 @@ func (s *site) views(w http.ResponseWriter, _ *http.Request, _ func(string) stri
 	for _, n := range s.Names.All() {
 		out.Views = append(out.Views, ViewInfo{n.Name, string(n.View.Digest()), n.OnDemand})
 	}
-	body, err := json.Marshal(out)
-	if err != nil {
+	return answerJSON(w, out)
+}
+
+func answerJSON(w http.ResponseWriter, v any) error {
+	var body bytes.Buffer
+	enc := json.NewEncoder(&body)
+	enc.SetEscapeHTML(false) // people read URLs of it
+	if err := enc.Encode(v); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
-	_, _ = w.Write(append(body, '\n')) // a client that is gone needs no answer
+	_, _ = w.Write(body.Bytes()) // a client that is gone needs no answer
 	return nil
 }
 
@@ -65,7 +72,7 @@ var frontPage = template.Must(template.New("front").Parse(`<!DOCTYPE html>
 <p>A package index for pip and uv. Wheels that are not there yet are built from source when they are fetched; the same inputs
 never build twice.</p>
 <pre>pip install --index-url {{.}}simple/ NAME</pre>
-<p><a href="simple/">Projects with something stored</a>, <a href="api/v1/views">views</a>, <a href="metrics">metrics</a></p>
+<p><a href="simple/">Projects with something stored</a>, <a href="api/v1/views">views</a>, <a href="api/v1/builds">builds under way</a>, <a href="metrics">metrics</a></p>
 </body>
 </html>
 `))

@@ -200,6 +200,9 @@ type fakeBuilder struct {
 	count   map[string]int // works done, by stage and version
 	asked   []resolver.Ask
 	running sync.WaitGroup
+
+	underWay []resolver.Flight
+	follow   func(context.Context, string, uint64, func(uint64, resolver.Event)) error
 }
 
 type flight struct {
@@ -440,4 +443,15 @@ func newServer(t *testing.T, h http.Handler) string {
 	s := httptest.NewServer(h)
 	t.Cleanup(s.Close)
 	return s.URL + "/"
+}
+
+// Flights and Follow are a builder's that has no flight to show; a test may give it some.
+func (b *fakeBuilder) Flights() []resolver.Flight {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.underWay
+}
+
+func (b *fakeBuilder) Follow(ctx context.Context, id string, n uint64, watch func(uint64, resolver.Event)) error {
+	return b.follow(ctx, id, n, watch)
 }

@@ -12,14 +12,16 @@
 //	/files/<sha256>/<filename>[.metadata]   a wheel that a record names; immutable
 //	/view/@<digest>/promise/<filename>[.metadata]  builds, waits, answers with the wheel itself
 //	/failed/<project>/<version>/<log>       422 with the reason and the last lines of the log
-//	/api/v1/builds, /api/v1/views, /api/v1/logs/<project>/<version>/<log>, /api/v1/checks/<project>/<version>
+//	/api/v1/builds                          GET: what is under way; POST: have things built
+//	/api/v1/builds/<project>/<version>/log  a build under way, by server-sent events
+//	/api/v1/views, /api/v1/logs/<project>/<version>/<log>, /api/v1/checks/<project>/<version>
 //	/healthz /readyz /metrics /robots.txt /
 //
 // What it promises: a page runs nothing and writes nothing; only a GET of a promise, or POST /api/v1/builds, makes anybody build, and a
 // client that hangs up cancels nothing; no byte of a file is sent before its hash was proven; every error is an RFC 9457 problem. All
 // links are relative, so a proxy may put any prefix in front.
 //
-// Nothing here keeps state about clients but a count of the metadata that each has being found out (see bound.go), and for some minutes
+// Nothing here keeps state about clients but a count of the metadata that each has being found out (index/asks), and for some minutes
 // which those were (index/early): a wait that outlives one request lives in the URL (index/hops), so any number of frontends may answer
 // for each other.
 package index
@@ -29,14 +31,17 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/python-wheel-build/axle/index/asks"
 	"github.com/python-wheel-build/axle/index/early"
 	"github.com/python-wheel-build/axle/index/hops"
+	"github.com/python-wheel-build/axle/index/live"
 	"github.com/python-wheel-build/axle/index/pages"
 	"github.com/python-wheel-build/axle/resolver"
 )
@@ -51,6 +56,7 @@ type Builder interface {
 	// Check builds the inputs of the record, which is the hit of the ask, once more and says whether that gives the same wheel. The
 	// record stays; waiting is as with Ensure.
 	Check(ctx context.Context, a resolver.Ask, r resolver.Record) (resolver.Check, error)
+	live.Builder // what is under way
 }
 
 // Server answers. Catalog, Names and Builder are required; no field is changed after the first call of a method.
@@ -74,13 +80,14 @@ type Server struct {
 	// values are for tests.
 	Hold time.Duration
 
-	once    sync.Once
-	public  http.Handler
-	private http.Handler
-	pages   pages.Cache
-	asks    *asks
-	lookups *prometheus.CounterVec
-	told    *prometheus.CounterVec
+	once      sync.Once
+	public    http.Handler
+	private   http.Handler
+	pages     pages.Cache
+	asks      *asks.Asks
+	followers atomic.Int32
+	lookups   *prometheus.CounterVec
+	told      *prometheus.CounterVec
 }
 
 // Handler is for clients. Requests whose Host is not one of Hosts are refused.
@@ -108,7 +115,7 @@ func (s *Server) init() {
 	if s.Hold == 0 {
 		s.Hold = hops.DefaultHold
 	}
-	s.asks = newAsks(s.Builder)
+	s.asks = asks.New(s.Builder.Metadata)
 	starts := early.New(s.Early, s.Builder.Ensure)
 	s.lookups = counter(s.Registry, "axle_lookups_total",
 		"Questions for one version: files, promises and their metadata. Each visit of a waiting client counts.", "result", "hit", "miss", "unknown")
@@ -170,6 +177,8 @@ func (s *site) routes() http.Handler {
 	route("/api/v1/logs/:project/:version/:log", s.log)
 	route("/api/v1/checks/:project/:version", s.checks)
 	route("/api/v1/views", s.views)
+	route("/api/v1/builds", s.underWay)
+	route("/api/v1/builds/:project/:version/log", s.follow)
 	e.POST("/api/v1/builds", func(c echo.Context) error { return s.builds(c.Response().Writer, c.Request()) })
 	route("/healthz", func(w http.ResponseWriter, _ *http.Request, _ func(string) string) error { return text(w, "ok\n") })
 	route("/readyz", s.ready)

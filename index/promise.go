@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/python-wheel-build/axle/cas"
+	"github.com/python-wheel-build/axle/index/asks"
 	"github.com/python-wheel-build/axle/index/early"
 	"github.com/python-wheel-build/axle/index/hops"
 	"github.com/python-wheel-build/axle/internal/dist"
@@ -95,7 +96,7 @@ func (s *site) keep(ctx context.Context, r *http.Request, q question) (sender, e
 	if asker := resolver.AskerOf(ctx); asker != nil {
 		ask.Retry = asker.Retry
 	}
-	client := early.NewClient(clientOf(r), r.UserAgent(), v.Digest())
+	client := early.NewClient(asks.Client(r), r.UserAgent(), v.Digest())
 	if q.metadata {
 		send, err := s.metadata(ctx, r, a, ask)
 		if err == nil && a.Record == nil {
@@ -152,7 +153,7 @@ func (s *site) promised(ctx context.Context, r *http.Request, a resolver.Answer,
 	if !errors.Is(err, fs.ErrNotExist) {
 		return p, err
 	}
-	return s.asks.ask(ctx, clientOf(r), ask)
+	return s.asks.Ask(ctx, asks.Client(r), ask)
 }
 
 // kept compares a wheel's METADATA with what was promised before it was built: a client resolved with that, and must not go on with

@@ -36,10 +36,14 @@ type Event struct {
 	Time    time.Time
 	Project dist.Project
 	Version version.Version
-	// Kind is "wait" (for a slot or another build), "step" (Text names it), "log" (Text is a piece of the build's output),
-	// "built", "hit" or "failed".
+	// Kind is "wait" (for a slot or another build), "step" (Text names it), "begin" (it runs in the sandbox from now on; Text names it),
+	// "log" (Text is a piece of the build's output), "built", "hit" or "failed".
 	Kind string
 	Text string
+	// Ran is, of "begin", "built" and "failed", how long this job's steps have run in the sandbox so far.
+	Ran time.Duration
+	// Expected is, of "begin", how long all of the job's steps together took the last time; 0 where nobody knows.
+	Expected time.Duration
 }
 
 // ErrPending says that the asker's time ended before the work did. The work goes on.

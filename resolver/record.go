@@ -55,8 +55,10 @@ type Record struct {
 	Log cas.Digest `json:"log,omitempty"`
 	// Locks are the Cargo.lock files that had to be made for the build, by path below the source; none where the source has its own.
 	Locks map[string]cas.Digest `json:"locks,omitempty"`
-	Who   string                `json:"who"`
-	When  time.Time             `json:"when"`
+	// Seconds is how long the job's steps ran in the sandbox, in decimal; absent for a pre-built wheel.
+	Seconds string    `json:"seconds,omitempty"`
+	Who     string    `json:"who"`
+	When    time.Time `json:"when"`
 }
 
 // Size is the wheel's length in bytes.

@@ -229,7 +229,8 @@ func (e Env) environment() map[string]string {
 		"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "TZ": "UTC",
 		"SOURCE_DATE_EPOCH": "1700000000",
 		"PYTHONHASHSEED":    "0", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONNOUSERSITE": "1",
-		"MAX_JOBS": jobs, "CMAKE_BUILD_PARALLEL_LEVEL": jobs, "MAKEFLAGS": "-j" + jobs,
+		"PYTHONUNBUFFERED": "1", // who follows a build reads each line when it is printed, and in the order of all that print
+		"MAX_JOBS":         jobs, "CMAKE_BUILD_PARALLEL_LEVEL": jobs, "MAKEFLAGS": "-j" + jobs,
 		"CARGO_NET_OFFLINE": "true",
 	}
 	maps.Copy(env, root.Env)

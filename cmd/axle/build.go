@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 )
 
@@ -29,6 +30,10 @@ type line struct {
 	Project string `json:"project"`
 	Version string `json:"version"`
 	Text    string `json:"text"`
+	// of "begin"
+	Time            time.Time `json:"time"`
+	RanSeconds      float64   `json:"ran_seconds"`
+	ExpectedSeconds float64   `json:"expected_seconds"`
 	// of a result
 	Requirement string `json:"requirement"`
 	URL         string `json:"url"`
@@ -65,8 +70,10 @@ func (c buildCmd) Run(ctx context.Context, s *streams) error {
 		said := slices.DeleteFunc([]string{url, resp.Status, problem.Title, problem.Detail}, func(s string) bool { return s == "" })
 		return errors.New(tame(strings.Join(said, ": ")))
 	}
-	n := &narrator{out: s.out, err: s.err, parts: map[string]string{}, failed: map[string]string{}}
+	board := newBoard(s.err, len(c.Requirements))
+	n := &narrator{out: board.writer(s.out), err: board.writer(s.err), board: board, parts: map[string]string{}, failed: map[string]string{}}
 	sum, err := n.follow(resp.Body)
+	board.end()
 	n.end()
 	switch {
 	case err != nil:
@@ -96,6 +103,7 @@ func (c buildCmd) Run(ctx context.Context, s *streams) error {
 // narrator tells people of many builds at once: everything as whole lines, each build's under its name.
 type narrator struct {
 	out, err io.Writer
+	board    *board
 	at       string            // whose log was written last; "" after something else
 	parts    map[string]string // text that waits for the end of its line, by build
 	failed   map[string]string // why, where no result has said it yet, by build
@@ -112,7 +120,9 @@ func (n *narrator) follow(stream io.Reader) (*line, error) {
 			return nil, fmt.Errorf("the server said %.200q: %w", in.Text(), err)
 		}
 		build := l.Project + " " + l.Version
+		n.board.event(l)
 		switch l.Kind {
+		case "begin": // the board shows it, and the log has said what
 		case "log":
 			n.log(build, l.Text)
 		case "failed": // told before as the log's last words or as a step, and again as the result's problem, with more

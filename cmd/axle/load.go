@@ -13,7 +13,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/python-wheel-build/axle/builder"
+	"github.com/python-wheel-build/axle/builder/machine"
 	"github.com/python-wheel-build/axle/builder/sandbox"
 	"github.com/python-wheel-build/axle/resolver"
 	"github.com/python-wheel-build/axle/resolver/environ"
@@ -26,10 +26,10 @@ type loader struct {
 	log      *slog.Logger
 	catalog  *resolver.Catalog
 	names    *resolver.Names
-	machines *builder.Machines
+	machines *machine.Machines
 	progress io.Writer
 
-	known []*builder.Machine // from the load before
+	known []*machine.Machine // from the load before
 }
 
 // load reads the configuration anew. Nothing changes unless all of it can be read.
@@ -38,7 +38,7 @@ func (l *loader) load(ctx context.Context, why string) error {
 	if err != nil {
 		return err
 	}
-	var machines []*builder.Machine
+	var machines []*machine.Machine
 	var names []resolver.Name
 	for _, name := range slices.Sorted(maps.Keys(configs)) {
 		c := configs[name]
@@ -89,7 +89,7 @@ func (l *loader) load(ctx context.Context, why string) error {
 	return nil
 }
 
-func (l *loader) set(machines []*builder.Machine) {
+func (l *loader) set(machines []*machine.Machine) {
 	if l.cmd.Workers > 0 {
 		l.machines.Set(machines)
 	}
@@ -187,7 +187,7 @@ func (l *loader) configs(ctx context.Context) (map[string]view.Config, error) {
 }
 
 // machine computes a view's build environment and makes sure that a build can be walled in there.
-func (l *loader) machine(ctx context.Context, name string, c view.Config, others []*builder.Machine) (*builder.Machine, environ.Interpreter, error) {
+func (l *loader) machine(ctx context.Context, name string, c view.Config, others []*machine.Machine) (*machine.Machine, environ.Interpreter, error) {
 	python := c.Python
 	if python == "" {
 		python = "python3"
@@ -227,8 +227,8 @@ func (l *loader) machine(ctx context.Context, name string, c view.Config, others
 		}
 	}
 	collector.Progress = nil
-	m := &builder.Machine{Set: set, Python: interp.Executable,
-		Open: func(ctx context.Context) (*sandbox.Sandbox, builder.Watch, string, error) {
+	m := &machine.Machine{Set: set, Python: interp.Executable,
+		Open: func(ctx context.Context) (*sandbox.Sandbox, machine.Watch, string, error) {
 			return l.open(ctx, collector, interp, set)
 		}}
 	if l.cmd.Workers == 0 || c.Build == view.Never {
@@ -241,7 +241,7 @@ func (l *loader) machine(ctx context.Context, name string, c view.Config, others
 }
 
 // open walls in an environment that still is what it was said to be.
-func (l *loader) open(ctx context.Context, c environ.Collector, in environ.Interpreter, want environ.Set) (*sandbox.Sandbox, builder.Watch, string, error) {
+func (l *loader) open(ctx context.Context, c environ.Collector, in environ.Interpreter, want environ.Set) (*sandbox.Sandbox, machine.Watch, string, error) {
 	watch, err := c.Watch(ctx, in)
 	if err != nil {
 		return nil, nil, "", err

@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/python-wheel-build/axle/builder"
+	"github.com/python-wheel-build/axle/builder/machine"
 	"github.com/python-wheel-build/axle/builder/sandbox"
 	"github.com/python-wheel-build/axle/index"
 	"github.com/python-wheel-build/axle/resolver"
@@ -68,7 +69,7 @@ func (c serveCmd) Run(ctx context.Context, s *streams) error {
 	}
 	client := &upstream.Client{Credentials: netrc.Credentials, Fresh: time.Minute, Agent: "axle/" + version()}
 	catalog := &resolver.Catalog{Store: store, Upstream: client}
-	machines := &builder.Machines{}
+	machines := &machine.Machines{}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	queue := builder.NewLocal(catalog, machines, tools, "axle "+version(), max(c.Workers, 1))
@@ -78,7 +79,7 @@ func (c serveCmd) Run(ctx context.Context, s *streams) error {
 	} else if err != nil {
 		log.Warn("cargo's configuration on this machine can't be used: crates are asked of its default registry", "err", err)
 	}
-	b := &builder.Builder{Catalog: catalog, Tools: tools, Machines: machines, Queue: queue}
+	b := &builder.Builder{Catalog: catalog, Tools: tools, Machines: machines, Queue: queue, Watch: tellBuilds(log)}
 	names := &resolver.Names{Store: store}
 	front := &index.Server{Catalog: catalog, Names: names, Builder: b, Registry: registry, Hosts: c.hosts(), Early: c.early(), Log: log}
 	b.Index = front.Private()

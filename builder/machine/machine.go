@@ -1,4 +1,5 @@
-package builder
+// Package machine knows the environments that this process can build in, and whether they are still what was read of them.
+package machine
 
 import (
 	"context"
@@ -25,13 +26,14 @@ type Machine struct {
 	// environment is not the Set any more, or where nothing can be walled in.
 	Open func(ctx context.Context) (*sandbox.Sandbox, Watch, string, error)
 
+	// Probed is what uv, outside the sandbox, found out about Python.
+	Probed pep517.Probed
+
 	mu      sync.Mutex // guards what follows, also while the environment is read
 	walls   *sandbox.Sandbox
 	watch   Watch
 	stamp   string
 	stamped time.Time
-
-	probed pep517.Probed // what uv, outside the sandbox, found out about Python
 }
 
 // Watch gives a sign of the state that a machine is in, cheap beside a build.

@@ -1,4 +1,7 @@
-package index
+// Package asks bounds how many questions for metadata run at once. A resolver may ask for those of each of a project's five hundred versions
+// together, and each answer may take a job. The bounds are for clients from outside only: a flight that waited here for its build
+// requirements would hold a place and wait for one.
+package asks
 
 import (
 	"context"
@@ -14,25 +17,25 @@ import (
 	"github.com/python-wheel-build/axle/resolver"
 )
 
-// A resolver may ask for the metadata of each of a project's five hundred versions at once, and each answer may take a job. These
-// bounds hold for clients from outside only: a flight that waited here for its build requirements would hold a place and wait for one.
 const (
-	// asksPerProject is what one client may have running for one project: resolvers go from version to version, so one is worked on
+	// PerProject is what one client may have running for one project: resolvers go from version to version, so one is worked on
 	// while another is near its end, and most of those behind are never needed.
-	asksPerProject = 2
-	// asksPerCPU bounds what runs for all clients together. Most of a question is waiting (for an upstream, for uv, for a slot, for a
+	PerProject = 2
+	// perCPU bounds what runs for all clients together. Most of a question is waiting (for an upstream, for uv, for a slot, for a
 	// build requirement), so a few for each CPU keep the slots busy; more would only hold more sources and resolvers in memory.
-	asksPerCPU = 4
-	// askTime is how long a question that hangs keeps its place: longer than any client waits for an answer, and not for ever.
-	askTime = time.Hour
+	perCPU = 4
+	// placeTime is how long a question that hangs keeps its place: longer than any client waits for an answer, and not for ever.
+	placeTime = time.Hour
 )
 
-// asks are the questions for metadata that clients from outside have running, each once however many ask it. A place is taken for one
+// Asks are the questions for metadata that clients from outside have running, each once however many ask it. A place is taken for one
 // when it begins and kept until it ends, also where the client has long left, since its work goes on. One that waits for a place has
 // none, and leaves nothing behind when its client leaves.
-type asks struct {
+type Asks struct {
+	// Limit is how many run for all clients together; not changed after the first call of Ask.
+	Limit int
+
 	metadata func(context.Context, resolver.Ask) (resolver.Promised, error) // the Builder's
-	limit    int
 	time     time.Duration
 
 	mu      sync.Mutex         // guards what follows, for moments only
@@ -54,14 +57,15 @@ type asking struct {
 	err      error
 }
 
-func newAsks(b Builder) *asks {
-	return &asks{metadata: b.Metadata, limit: asksPerCPU * runtime.GOMAXPROCS(0), time: askTime,
+// New bounds the calls of metadata, a builder's.
+func New(metadata func(context.Context, resolver.Ask) (resolver.Promised, error)) *Asks {
+	return &Asks{Limit: perCPU * runtime.GOMAXPROCS(0), metadata: metadata, time: placeTime,
 		running: map[string]*asking{}, places: map[place]int{}, changed: make(chan struct{})}
 }
 
-// ask is the Builder's Metadata within the bounds. Waiting for a place ends with ctx as waiting for the answer does:
+// Ask is the builder's Metadata within the bounds. Waiting for a place ends with ctx as waiting for the answer does:
 // resolver.ErrPending.
-func (q *asks) ask(ctx context.Context, client string, a resolver.Ask) (resolver.Promised, error) {
+func (q *Asks) Ask(ctx context.Context, client string, a resolver.Ask) (resolver.Promised, error) {
 	for ctx.Err() == nil {
 		f, changed := q.begin(ctx, place{client, a.Project}, a)
 		if f == nil {
@@ -82,12 +86,12 @@ func (q *asks) ask(ctx context.Context, client string, a resolver.Ask) (resolver
 
 // begin gives the question as it runs, whoever began it, else begins it; nil where there is no place, and a channel that is closed
 // when there may be one.
-func (q *asks) begin(ctx context.Context, at place, a resolver.Ask) (*asking, <-chan struct{}) {
+func (q *Asks) begin(ctx context.Context, at place, a resolver.Ask) (*asking, <-chan struct{}) {
 	key := fmt.Sprintf("%s %s==%s", a.View.Digest(), a.Project, a.Version)
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	f := q.running[key]
-	if f != nil || q.places[at] >= asksPerProject || len(q.running) >= q.limit {
+	if f != nil || q.places[at] >= PerProject || len(q.running) >= q.Limit {
 		return f, q.changed
 	}
 	f = &asking{done: make(chan struct{})}
@@ -118,14 +122,14 @@ func (q *asks) begin(ctx context.Context, at place, a resolver.Ask) (*asking, <-
 }
 
 // wake has everybody who waits look again. The lock is held.
-func (q *asks) wake() {
+func (q *Asks) wake() {
 	close(q.changed)
 	q.changed = make(chan struct{})
 }
 
-// clientOf is the address that a request comes from; of IPv6 the first half, since a host has all addresses of its network. Behind a
+// Client is the address that a request comes from; of IPv6 the first half, since a host has all addresses of its network. Behind a
 // proxy all clients are one: what a header says of them is anybody's word.
-func clientOf(r *http.Request) string {
+func Client(r *http.Request) string {
 	from, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
 		return r.RemoteAddr // a socket of another kind
