@@ -91,13 +91,25 @@ def install(wheels, probed, bytecode):
                     pass  # two wheels share a folder: the first one's modules are compiled
 
 
-def run(command, cwd=None, extra_environ=None):
-    subprocess.run(command, cwd=cwd, env=dict(os.environ, **(extra_environ or {})), stdin=subprocess.DEVNULL, check=True)
+# PEP 517 puts backend-path on sys.path. The caller only finds the backend's module there, and setuptools before 66, which looks for its own
+# entry points along sys.path, then can't build itself.
+ON_PATH = "import runpy, sys; n = int(sys.argv[1]); sys.path[:1] = sys.argv[2:n]; del sys.argv[:n]; runpy.run_path(sys.argv[0], run_name='__main__')"
+
+
+def runner(backend_path):
+    def run(command, cwd=None, extra_environ=None):
+        if backend_path:
+            python, script, *arguments = command
+            folders = [os.path.normpath(os.path.join(cwd, folder)) for folder in backend_path] + [os.path.dirname(script)]
+            command = [python, "-c", ON_PATH, str(2 + len(folders)), *folders, script, *arguments]
+        subprocess.run(command, cwd=cwd, env=dict(os.environ, **(extra_environ or {})), stdin=subprocess.DEVNULL, check=True)
+
+    return run
 
 
 def call(job):
     caller = pyproject_hooks.BuildBackendHookCaller(
-        job["source"], job["backend"], job["backend_path"] or None, runner=run, python_executable=VENV + "/bin/python"
+        job["source"], job["backend"], job["backend_path"] or None, runner=runner(job["backend_path"]), python_executable=VENV + "/bin/python"
     )
     settings = job["config_settings"] or None  # as pip has it where nothing is set
 

