@@ -1,4 +1,4 @@
-.PHONY: run build test apt real reproducible bench-build bench-serve bench-early slow fuzz lint tools clean
+.PHONY: run build test apt real reproducible bench bench-build bench-serve bench-early slow fuzz lint tools clean
 GO ?= go
 TOOLS := $(CURDIR)/.tools
 export AXLE_TOOLS := $(TOOLS)
@@ -38,6 +38,10 @@ reproducible: tools build
 bench-serve: tools
 	deploy/bench-tools.sh $(TOOLS)/bench
 	$(GO) test -count=1 -timeout 5m -run 'TestBenchServe' -v ./cmd/axle -bench-serve
+
+# What is claimed of speed, measured side by side: CPU of builds beside uv and pip, CPU of serving beside nginx, time of cold installs with
+# and without early start.
+bench: bench-build bench-serve bench-early
 
 # What a build costs, in CPU seconds, beside the same build by uv and by pip. Needs network once, for five sdists and their build requirements.
 bench-build: tools

@@ -166,9 +166,25 @@ func (s *site) builds(w http.ResponseWriter, r *http.Request) error {
 type telling struct {
 	lines   chan BuildLine // never closed: a build may outlive its asker, and still tell
 	dropped atomic.Int64
+
+	mu   sync.Mutex // guards seen
+	seen map[uint64]bool
 }
 
+// seenKept is how many events are known again. Two requirements that wait for one build hear of the same ones at about the same time.
+const seenKept = 20_000
+
 func (t *telling) watch(e resolver.Event) {
+	t.mu.Lock()
+	if t.seen == nil || len(t.seen) > seenKept {
+		t.seen = map[uint64]bool{}
+	}
+	again := t.seen[e.ID]
+	t.seen[e.ID] = true
+	t.mu.Unlock()
+	if again {
+		return
+	}
 	select {
 	case t.lines <- eventLine(e):
 	default:

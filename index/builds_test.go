@@ -138,15 +138,17 @@ func TestBuildsTellOnce(t *testing.T) {
 // A stream that nobody reads fast enough loses events, never results, and never holds the builder up.
 func TestBuildsSlowReader(t *testing.T) {
 	tell := &telling{lines: make(chan BuildLine, 10)}
-	for range 100 {
-		tell.watch(resolver.Event{Kind: "log", Version: parsedVersion(t, "1")})
+	for i := range 100 {
+		for range 2 { // by two requirements that wait for one build
+			tell.watch(resolver.Event{ID: uint64(i + 1), Kind: "log", Version: parsedVersion(t, "1")})
+		}
 	}
 	results := make(chan BuildLine, 1)
 	results <- BuildLine{Kind: "result", SHA256: "x"}
 	close(results)
 	rec := httptest.NewRecorder()
 	tell.write(rec, results, time.Now)
-	tell.watch(resolver.Event{Kind: "log"}) // a build outlives its asker
+	tell.watch(resolver.Event{ID: 101, Kind: "log"}) // a build outlives its asker
 	if got := rec.Body.String(); strings.Count(got, "\n") != 12 || !strings.Contains(got, `"kind":"summary"`) || !strings.Contains(got, `"ok":1,"failed":0,"idle":0,"dropped":90}`) {
 		t.Error(got)
 	}

@@ -150,8 +150,8 @@ func TestSummary(t *testing.T) {
 		"axle: failed: one\r\naxle: \naxle: failed: two\naxle: x\n": {"two", "axle: failed: one\naxle: \naxle: failed: two\naxle: x"},
 		"axle: failed: \n": {"the build failed", "axle: failed: "}, "axle: failed: x\naxle: built y\n": {"", "axle: failed: x\naxle: built y"},
 		"axle: failed: " + strings.Repeat("z", 900) + "\n": {strings.Repeat("z", 900), "axle: failed: " + strings.Repeat("z", lineBytes-len(failedMark))},
-		strings.Repeat("0123456789\n", 1000): {"the build failed", strings.TrimSuffix(strings.Repeat("0123456789\n", tailLines), "\n")},
-		strings.Repeat("y", 9000) + "\nz":    {"the build failed", strings.Repeat("y", lineBytes) + "\nz"},
+		strings.Repeat("0123456789\n", 1000):               {"the build failed", strings.TrimSuffix(strings.Repeat("0123456789\n", tailLines), "\n")},
+		strings.Repeat("y", 9000) + "\nz":                  {"the build failed", strings.Repeat("y", lineBytes) + "\nz"},
 	} {
 		title, tail, err := summary(strings.NewReader(in))
 		if err != nil || title != want[0] || tail != want[1] {
