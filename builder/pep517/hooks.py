@@ -18,7 +18,7 @@ import pyproject_hooks  # noqa: E402
 
 VENV = "/build/venv"
 SITE = VENV + "/lib/python%d.%d/site-packages" % sys.version_info[:2]
-CACHE = "/build/uv-cache"
+CACHE = VENV + "/.uv-cache"  # beside what is installed, so that files are linked, not copied
 FAILED = 3  # Python itself ends with 1, 2 and 120
 
 # What this process may meet whatever the project does.
@@ -46,14 +46,12 @@ def fresh(path):
 
 def uv(*arguments):
     command = ["/axle/uv", *arguments, "--quiet", "--no-config", "--offline", "--python", VENV + "/bin/python"]
-    # The cache lies beside the environment, so that files are linked, not copied; on /tmp a large wheel would take memory.
     env = dict(os.environ, UV_CACHE_DIR=CACHE, UV_PYTHON_DOWNLOADS="never", UV_LINK_MODE="hardlink", UV_NO_PROGRESS="1")
     subprocess.run(command, env=env, stdin=subprocess.DEVNULL, check=True)
 
 
 def environment(python):
     """An empty virtual environment (PEP 405). It is made by hand since the tools take 0.1 s for it; no activation script is of use here."""
-    fresh(VENV)
     version = "python%d.%d" % sys.version_info[:2]
     os.makedirs(SITE)
     os.symlink("lib", VENV + "/lib64")
@@ -157,7 +155,7 @@ def main():
         result = call(job)
     except Failed as e:
         code, result = FAILED, {"hook": e.args[0], "error": e.args[1]}
-        for folder in "/tmp", "/dev/shm":  # gone with the sandbox; and who writes to mapped memory there says nothing, but gets SIGBUS
+        for folder in "/tmp", "/dev/shm", VENV:  # gone with the sandbox; and who writes to mapped memory there says nothing, but gets SIGBUS
             fs = os.statvfs(folder)
             if fs.f_bavail * fs.f_frsize < 1 << 20:
                 print("axle: %s: %s" % (folder, os.strerror(errno.ENOSPC)), file=sys.stderr, flush=True)

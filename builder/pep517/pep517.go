@@ -3,7 +3,7 @@
 // A build's work folder is /build inside, at the same place for every build since paths end up in wheels:
 //
 //	src/          the unpacked source
-//	venv/         the build environment, made anew by each Run from exactly the given wheels
+//	venv/         the build environment, made anew by each Run from exactly the given wheels; small ones lie in memory
 //	out/          where build_wheel puts the wheel
 //	meta/         where prepare_metadata_for_build_wheel puts the metadata
 //	home/         $HOME
@@ -152,10 +152,13 @@ func (e Env) Run(ctx context.Context, s Step) (Result, error) {
 	if err := root.RemoveAll("result.json"); err != nil {
 		return Result{}, fmt.Errorf("pep517: removing an earlier result: %w", err)
 	}
+	if err := sandbox.Remove(filepath.Join(e.Work, "venv")); err != nil {
+		return Result{}, fmt.Errorf("pep517: removing an earlier environment: %w", err)
+	}
 	log := &sandbox.Tail{To: e.Log}
 	err = e.Sandbox.Run(ctx, e.Slot, sandbox.Command{
 		Argv: []string{e.Python, "-I", "-S", "-c", hooks}, Stdin: stdin,
-		Env: e.environment(), Work: e.Work, Binds: binds, Limits: e.Limits, Log: log,
+		Env: e.environment(), Work: e.Work, Binds: binds, Memory: memory(s.Wheels), Limits: e.Limits, Log: log,
 	})
 	var exit *sandbox.ExitError
 	switch {

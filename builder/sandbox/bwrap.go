@@ -12,6 +12,7 @@ import (
 const (
 	tmpSize = 2 << 30
 	shmSize = 256 << 20
+	memSize = 1 << 30 // of Command.Memory
 )
 
 // The only users inside; tools ask for the name and home of their own uid.
@@ -86,6 +87,9 @@ func arguments(list []environ.Mount, c Command, source func(string) string, data
 		}
 	}
 	add("--bind", source(c.Work), "/build", "--chdir", c.Dir)
+	if c.Memory != "" {
+		add("--size", strconv.Itoa(memSize), "--tmpfs", c.Memory)
+	}
 	for _, t := range readonly {
 		add("--remount-ro", t)
 	}

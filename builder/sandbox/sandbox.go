@@ -20,7 +20,7 @@
 //
 //   - Memory is RssAnon+RssShmem of all processes. That counts a page once for each process sharing it, so before
 //     a kill it is confirmed by the proportional shares (Pss), which are dear to read. Memory file systems
-//     (/tmp: 2 GiB, /dev/shm: 256 MiB) come on top as far as no process maps their pages.
+//     (/tmp: 2 GiB, /dev/shm: 256 MiB, Command.Memory: 1 GiB) come on top as far as no process maps their pages.
 //   - Processes counts tasks, that is processes and threads. A little above it fork itself fails (RLIMIT_NPROC).
 //   - Disk is blocks in use, not following links, an inode once. A tree deeper than 512 folders counts as over
 //     the limit. Files that are deleted but still open, and what a folder that the caller can't read holds, are not
@@ -95,6 +95,7 @@ type Command struct {
 	Work    string            // host folder shown read-write at /build, given to the slot by Prepare
 	Binds   []Bind            // on top of the Root, in order
 	Dir     string            // working folder inside; "" is /build
+	Memory  string            // folder inside, empty at first, that lies in memory and ends with the command; no link may lead there; "" is none
 	Network bool              // share the host's network and show its resolver and certificate files
 	Limits  Limits
 	Log     io.Writer // receives stdout and stderr, as the bytes come; nil drops them
@@ -143,7 +144,7 @@ func (e *LimitError) within(l Limits) *LimitError {
 	known := map[string]string{
 		"memory":    size(l.Memory) + " are allowed",
 		"processes": fmt.Sprintf("%d are allowed", l.Processes),
-		"disk":      fmt.Sprintf("%s are allowed below /build, %s below /tmp, %s below /dev/shm", size(l.Disk), size(tmpSize), size(shmSize)),
+		"disk":      fmt.Sprintf("%s are allowed below /build, %s below /tmp, %s below /dev/shm, %s in an environment that lies in memory", size(l.Disk), size(tmpSize), size(shmSize), size(memSize)),
 	}
 	return &LimitError{e.Limit, e.Allowed + "; " + known[e.Limit]}
 }
@@ -228,6 +229,9 @@ func (s *Sandbox) check(slot int, c Command) error {
 	}
 	if !filepath.IsAbs(c.Work) {
 		return fmt.Errorf("work folder %q is not absolute", c.Work)
+	}
+	if c.Memory != "" && !filepath.IsAbs(c.Memory) {
+		return fmt.Errorf("folder %q in memory is not absolute", c.Memory)
 	}
 	for _, a := range c.Argv {
 		if strings.ContainsRune(a, 0) {
