@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"iter"
 	"strings"
 
@@ -55,6 +56,18 @@ func (s *Store) Read(ctx context.Context, key string, into any) error {
 		return fmt.Errorf("document %s: %w: was it written by a newer version?", key, err)
 	}
 	return nil
+}
+
+// Exists says whether there is a document of that key, whatever its bytes are.
+func (s *Store) Exists(ctx context.Context, key string) (bool, error) {
+	if err := checkDocument(key); err != nil {
+		return false, err
+	}
+	_, err := s.b.Stat(ctx, key)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // Keys walks the keys that start with prefix, in the order of their bytes; see [Backend] for what a listing promises.

@@ -195,10 +195,12 @@ func (c *Catalog) usable(ctx context.Context, r Record) (bool, error) {
 
 // Revoked is ErrRevoked, naming the bytes, where somebody withdrew them.
 func (c *Catalog) Revoked(ctx context.Context, d cas.Digest) error {
-	for key, err := range c.Store.Keys(ctx, "revocations/"+d.Encoded()) {
-		if err != nil {
-			return fmt.Errorf("looking for a revocation: %w", err)
-		}
+	key := "revocations/" + d.Encoded() + ".json"
+	revoked, err := c.Store.Exists(ctx, key)
+	if err != nil {
+		return fmt.Errorf("looking for a revocation: %w", err)
+	}
+	if revoked {
 		return fmt.Errorf("%s is %w (%s)", d, ErrRevoked, key)
 	}
 	return nil
