@@ -13,6 +13,7 @@ import (
 	"github.com/python-wheel-build/axle/index/asks"
 	"github.com/python-wheel-build/axle/internal/dist"
 	"github.com/python-wheel-build/axle/internal/testindex"
+	"github.com/python-wheel-build/axle/resolver/view"
 )
 
 // askedOf are the versions of a project that the builder was asked for, each as often as it was.
@@ -90,7 +91,7 @@ func TestMetadataIsBoundedPerClientAndProject(t *testing.T) {
 
 	// What is known waits for nobody.
 	start := time.Now()
-	for _, url := range []string{urls[6], urls[7], w.url + filePath(rec) + ".metadata"} {
+	for _, url := range []string{urls[6], urls[7], w.url + filePath(&view.View{}, rec) + ".metadata"} {
 		if a := w.get(url); a.status != 200 {
 			t.Errorf("%s: %d", url, a.status)
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/python-wheel-build/axle/index/live"
 	"github.com/python-wheel-build/axle/internal/dist"
 	"github.com/python-wheel-build/axle/resolver"
+	"github.com/python-wheel-build/axle/resolver/view"
 )
 
 // BuildRequest is the body of POST /api/v1/builds.
@@ -263,7 +264,7 @@ func (s *site) build(r *http.Request, name resolver.Name, want dist.Requirement,
 	if err != nil {
 		return fail(err)
 	}
-	line := s.recordLine(r, rec)
+	line := s.recordLine(r, ask.View, rec)
 	if again {
 		k, err := s.Builder.Check(r.Context(), ask, rec)
 		if err != nil {
@@ -284,8 +285,9 @@ func (s *site) problemLine(r *http.Request, err error) BuildLine {
 }
 
 // recordLine says where a wheel and its log are.
-func (s *site) recordLine(r *http.Request, rec resolver.Record) BuildLine {
-	line := BuildLine{Version: rec.Version.String(), Filename: rec.Listed(), SHA256: rec.Wheel.Encoded(), URL: absolute(r) + filePath(rec)}
+func (s *site) recordLine(r *http.Request, v *view.View, rec resolver.Record) BuildLine {
+	line := BuildLine{Version: rec.Version.String(), Filename: rec.Listed(v.Changes(rec.Project, rec.Version)), SHA256: rec.Wheel.Encoded(),
+		URL: absolute(r) + filePath(v, rec)}
 	if rec.Log != "" {
 		line.Log = absolute(r) + "api/v1/" + logPath("logs", resolver.Failure{Project: rec.Project, Version: rec.Version, Log: rec.Log})
 	}

@@ -87,7 +87,7 @@ func (s *site) known(r *http.Request, name resolver.Name, p dist.Project, v vers
 	case err != nil || a.Recipe == nil:
 		return BuildLine{}, err
 	case a.Record != nil && stage == "wheel":
-		return s.recordLine(r, *a.Record), nil
+		return s.recordLine(r, name.View, *a.Record), nil
 	}
 	recipe, err := a.Recipe.Digest()
 	if err != nil {

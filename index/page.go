@@ -161,8 +161,8 @@ func files(v *view.View, answers []resolver.Answer, root string, promises bool) 
 			Yanked: a.Source.Yanked, YankedReason: a.Source.YankedReason, Metadata: true}
 		switch rec := a.Record; {
 		case rec != nil:
-			f.Filename = rec.Listed()
-			f.URL = root + filePath(*rec)
+			f.Filename = rec.Listed(v.Changes(rec.Project, rec.Version))
+			f.URL = root + filePath(v, *rec)
 			f.SHA256, f.MetadataSHA256 = rec.Wheel.Encoded(), rec.Metadata.Encoded()
 			f.Size = rec.Size()
 			f.RequiresPython = rec.RequiresPython
@@ -180,9 +180,9 @@ func files(v *view.View, answers []resolver.Answer, root string, promises bool) 
 	return out
 }
 
-// filePath is where a record's wheel is served, below the root.
-func filePath(rec resolver.Record) string {
-	return "files/" + rec.Wheel.Encoded() + "/" + url.PathEscape(rec.Listed())
+// filePath is where a record's wheel is served, below the root, by the name that the view gives it.
+func filePath(v *view.View, rec resolver.Record) string {
+	return "files/" + rec.Wheel.Encoded() + "/" + url.PathEscape(rec.Listed(v.Changes(rec.Project, rec.Version)))
 }
 
 // promiseName is the name under which a wheel is listed that is not built yet. Its build tag is made of everything that decides what
@@ -190,5 +190,6 @@ func filePath(rec resolver.Record) string {
 func promiseName(v *view.View, s resolver.Source) string {
 	h := sha256.New()
 	fmt.Fprintf(h, "%s\n%s\n%s\n%s\n", v.Digest(), s.How.Index, s.How.Filename, s.Listed())
-	return dist.FormatWheelName(s.Project, s.Version, "0_"+hex.EncodeToString(h.Sum(nil))[:16], v.Target.PromiseTags())
+	build := fmt.Sprintf("%d_%s", v.Changes(s.Project, s.Version), hex.EncodeToString(h.Sum(nil))[:16])
+	return dist.FormatWheelName(s.Project, s.Version, build, v.Target.PromiseTags())
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/python-wheel-build/axle/index/simple"
 	"github.com/python-wheel-build/axle/internal/testindex"
+	"github.com/python-wheel-build/axle/resolver/view"
 )
 
 func TestPageListsHitsAndPromises(t *testing.T) {
@@ -281,7 +282,7 @@ func TestFiles(t *testing.T) {
 	w := newWorld(t, nil)
 	w.add(testindex.Spec{Name: "demo", Version: "1.0", Marker: "one"}, testindex.Spec{Name: "other", Version: "1.0"})
 	rec, other := w.build("demo", "1.0"), w.build("other", "1.0")
-	name, url := rec.Listed(), w.url+filePath(rec)
+	name, url := rec.Listed(0), w.url+filePath(&view.View{}, rec)
 	a := w.get(url)
 	if a.status != 200 || len(a.body) != int(rec.Size()) || a.header.Get("Content-Type") != "application/octet-stream" ||
 		a.header.Get("Cache-Control") != "max-age=31536000, immutable" || a.header.Get("Etag") != `"`+rec.Wheel.String()+`"` || a.header.Get("Accept-Ranges") != "bytes" {
@@ -359,7 +360,7 @@ func TestFilesGoOutBySendfile(t *testing.T) {
 	w.add(testindex.Spec{Name: "demo", Version: "1.0"})
 	promise := w.listed("simple/demo/")[0].URL
 	rec := w.build("demo", "1.0")
-	for _, url := range []string{w.url + filePath(rec), promise} {
+	for _, url := range []string{w.url + filePath(&view.View{}, rec), promise} {
 		r := httptest.NewRequest("GET", url, nil)
 		out := httptest.NewRecorder()
 		spy := &spying{ResponseWriter: out}
@@ -374,7 +375,7 @@ func TestDamagedFileIsNeverServed(t *testing.T) {
 	w := newWorld(t, nil)
 	w.add(testindex.Spec{Name: "demo", Version: "1.0"})
 	rec := w.build("demo", "1.0")
-	url := w.url + filePath(rec)
+	url := w.url + filePath(&view.View{}, rec)
 	if a := w.get(url); a.status != 200 {
 		t.Fatal(a.status)
 	}
@@ -406,7 +407,7 @@ func TestRevokedFileIsGone(t *testing.T) {
 	w.add(testindex.Spec{Name: "demo", Version: "1.0"})
 	rec := w.build("demo", "1.0")
 	check(t, w.Catalog.Store.Create(t.Context(), "revocations/"+rec.Wheel.Encoded()+".json", map[string]string{"why": "test"}))
-	if p := w.get(w.url + filePath(rec)).problem(t); p.Status != 410 {
+	if p := w.get(w.url + filePath(&view.View{}, rec)).problem(t); p.Status != 410 {
 		t.Errorf("%+v", p)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/python-wheel-build/axle/internal/testindex"
 	"github.com/python-wheel-build/axle/resolver"
 	"github.com/python-wheel-build/axle/resolver/upstream"
+	"github.com/python-wheel-build/axle/resolver/view"
 )
 
 // hits says of each file of a page whether it is a hit, in the page's order.
@@ -51,7 +52,7 @@ func TestPagesAreTrueAtOnce(t *testing.T) {
 	shows("hpp", "one is revoked")
 	blob := filepath.Join(w.dir, "blobs", "sha256", one.Wheel.Encoded()[:2], one.Wheel.Encoded())
 	check(t, errors.Join(os.Chmod(blob, 0o666), os.WriteFile(blob, []byte("other bytes"), 0o666)))
-	if a := w.get(w.url + filePath(one)); a.status != 503 {
+	if a := w.get(w.url + filePath(&view.View{}, one)); a.status != 503 {
 		t.Fatalf("a damaged wheel: %d %s", a.status, a.body)
 	}
 	shows("ppp", "one was found damaged")

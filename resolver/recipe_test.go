@@ -67,7 +67,7 @@ func TestRecordBytes(t *testing.T) {
 		When: time.Date(2026, 11, 22, 9, 52, 57, 0, time.UTC)}
 	b, err := cas.Canonical(r)
 	w.ok(err)
-	golden(t, "record.json", string(b)+"\n"+string(r.Input())+"\n"+r.Listed()+"\n")
+	golden(t, "record.json", string(b)+"\n"+string(r.Input())+"\n"+r.Listed(0)+"\n")
 	turned := r
 	turned.Requirements = []resolver.Requirement{r.Requirements[1], r.Requirements[0], r.Requirements[1]}
 	if turned.Input() != r.Input() {

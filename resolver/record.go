@@ -70,14 +70,15 @@ func (r Record) Size() int64 {
 // Input is the digest the record is filed under: the recipe and the sorted requirements.
 func (r Record) Input() InputDigest { return inputDigest(r.Recipe, r.Requirements) }
 
-// Listed is the name a page gives the wheel: its build tag carries the wheel's digest, so that one name is one content for ever. Its
-// version is spelled as the source's, by which the record is found, where the wheel's is another spelling of it (1.0.0 for 1.0).
-func (r Record) Listed() string {
+// Listed is the name a page gives the wheel: its build tag carries the wheel's digest, so that one name is one content for ever, behind
+// the number of changes that the view's changelog has (view.Changes). Its version is spelled as the source's, by which the record is
+// found, where the wheel's is another spelling of it (1.0.0 for 1.0).
+func (r Record) Listed(changes int) string {
 	name, err := dist.ParseWheelName(r.Filename)
 	if err != nil {
 		return r.Filename // Publish parsed it
 	}
-	build := "0_" + r.Wheel.Encoded()[:12]
+	build := fmt.Sprintf("%d_%s", changes, r.Wheel.Encoded()[:12])
 	if name.Version.String() != r.Version.String() {
 		return dist.FormatWheelName(r.Project, r.Version, build, name.TagSet())
 	}

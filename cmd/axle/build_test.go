@@ -21,6 +21,7 @@ func TestBuilds(t *testing.T) {
 	r.write("overrides/settings/set.yaml", "env: {COLOUR: green, COUNT: 3}\nconfig_settings: {--build-option: [one, two], plain: x}\n")
 	r.write("overrides/settings/templated.yaml", "env: {PATH: '/opt/first:$PATH', MINE: x}\nvariants: {cpu: {env: {WHAT: 'v${__version__} of ${MINE}'}}}\n")
 	r.write("overrides/settings/overridden.yaml", "project_override: {update_build_requires: [tool<2], remove_build_requires: [nowhere, setuptools]}\n")
+	r.write("overrides/settings/logged.yaml", "changelog: {'1.0': [one change, another]}\n")
 	r.write("overrides/settings/inner.yaml", "build_dir: python/pkg\n")
 	r.write("overrides/patches/patched/2.patch", patchMarker("patched", "second", "third"))
 	r.write("overrides/patches/patched/1.patch", patchMarker("patched", "first", "second"))
@@ -52,6 +53,7 @@ func TestBuilds(t *testing.T) {
 		{name: "templated", spec: &testindex.Spec{OnBuild: "seen['env'] = os.environ['WHAT'] + ' ' + ':'.join(os.environ['PATH'].split(':')[:2])"}, wheel: `"v1.0 of x /opt/first:/build/venv/bin"`},
 		{name: "overridden", spec: &testindex.Spec{BuildRequires: []string{"nowhere", "tool"}, See: []string{"tool"}}, wheel: "old tool"},
 		{name: "finds-itself", spec: &testindex.Spec{OnBuild: "import sys\nseen['path'] = str(sys.path.index(os.path.join(os.getcwd(), '_backend')))"}, wheel: `"path": "0"`},
+		{name: "logged", spec: &testindex.Spec{Marker: "m"}, wheel: `MARKER = "m"`},
 		{name: "patched", spec: &testindex.Spec{Marker: "first"}, wheel: `MARKER = "third"`},
 		{name: "twice-patched", spec: &testindex.Spec{Marker: "first"}, wheel: `MARKER = "third"`},
 		{name: "reaches-its-wheels", spec: &testindex.Spec{BuildRequires: []string{"tool"}, DynamicRequires: []string{"extra-tool"},
@@ -93,6 +95,10 @@ func TestBuilds(t *testing.T) {
 			}
 			if err != nil {
 				t.Fatalf("%v\n%s", err, stderr)
+			}
+			if number := map[bool]string{true: "-2_", false: "-0_"}[test.name == "logged"]; !strings.Contains(stdout, test.name+"-1.0"+number) &&
+				!strings.Contains(stdout, strings.ReplaceAll(test.name, "-", "_")+"-1.0"+number) {
+				t.Errorf("%s: the build tag's number should be %s", stdout, number)
 			}
 			if got := wheelModule(t, strings.TrimSpace(stdout), testindex.Module(test.name)); !strings.Contains(got, test.wheel) {
 				t.Errorf("the wheel has %q, want %s", got, test.wheel)
