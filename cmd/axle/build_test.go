@@ -173,9 +173,8 @@ func TestRevoked(t *testing.T) {
 	if got := r.get(url, nil).status; got != http.StatusGone {
 		t.Errorf("the revoked wheel: %d, want 410", got)
 	}
-	if r.only("tool").hit() || r.only("demo").hit() {
-		t.Error("what is revoked, or was built with it, is still a hit")
-	}
+	// Pages may be a second old where another process wrote the revocation, as here.
+	r.eventually("what is revoked, or was built with it, is no hit", func() bool { return !r.only("tool").hit() && !r.only("demo").hit() })
 	records := func() int { return len(glob(t, r.store, "records/*/*/*/*/*.json")) }
 	before := records()
 	for range 3 {
