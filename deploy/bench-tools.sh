@@ -22,7 +22,7 @@ if ! command -v apt-get >/dev/null || ! command -v dpkg-deb >/dev/null; then
 	exit 1
 fi
 echo "unpacking nginx and wrk of this system's package sources into $dir" >&2
-rm -rf "$dir/root" "$dir/debs" && mkdir -p "$dir/root" "$dir/debs"
+rm -rf "$dir/unpacked" "$dir/debs" && mkdir -p "$dir/unpacked" "$dir/debs"
 cd "$dir/debs"
 get() { apt-get download -qq "$@" 2>"$dir/debs/log"; }
 if ! get nginx wrk libluajit-5.1-2; then
@@ -32,11 +32,11 @@ if ! get nginx wrk libluajit-5.1-2; then
 	$as_root apt-get update -q >&2
 	get nginx wrk libluajit-5.1-2 || { cat "$dir/debs/log" >&2; exit 1; }
 fi
-for deb in *.deb; do dpkg-deb -x "$deb" "$dir/root"; done
+for deb in *.deb; do dpkg-deb -x "$deb" "$dir/unpacked"; done
 cd "$dir" && rm -rf debs
-libs=$(dirname "$(find "$dir/root" -name 'libluajit-5.1.so*' | head -n 1)")
-ln -sf ../root/usr/sbin/nginx bin/nginx
+libs=$(dirname "$(find "$dir/unpacked" -name 'libluajit-5.1.so*' | head -n 1)")
+ln -sf ../unpacked/usr/sbin/nginx bin/nginx
 rm -f bin/wrk
-printf '#!/bin/sh\nLD_LIBRARY_PATH=%s exec %s/root/usr/bin/wrk "$@"\n' "'$libs'" "'$dir'" >bin/wrk
+printf '#!/bin/sh\nLD_LIBRARY_PATH=%s exec %s/unpacked/usr/bin/wrk "$@"\n' "'$libs'" "'$dir'" >bin/wrk
 chmod +x bin/wrk
 works >/dev/null || { echo "$0: what was unpacked does not run: install nginx and wrk and try again" >&2; exit 1; }
