@@ -25,6 +25,7 @@ import (
 	"github.com/python-wheel-build/axle/internal/dist"
 	"github.com/python-wheel-build/axle/resolver"
 	"github.com/python-wheel-build/axle/resolver/estimate"
+	"github.com/python-wheel-build/axle/resolver/source"
 )
 
 // The stages of a flight.
@@ -131,7 +132,7 @@ func (b *Builder) lookup(ctx context.Context, a resolver.Ask) (resolver.Answer, 
 		if answer.Recipe != nil {
 			return answer, nil
 		}
-		blob, _, err := b.Catalog.SourceFile(ctx, a.View, answer.Source)
+		blob, _, err := b.Catalog.File(ctx, a.View, answer.Source)
 		if err != nil {
 			return answer, err
 		}
@@ -316,6 +317,6 @@ func label(a resolver.Ask, stage string) string {
 // events counts them.
 var events atomic.Uint64
 
-func event(p dist.Project, s resolver.Source, kind, text string) resolver.Event {
+func event(p dist.Project, s source.Source, kind, text string) resolver.Event {
 	return resolver.Event{ID: events.Add(1), Time: time.Now(), Project: p, Version: s.Version, Kind: kind, Text: text}
 }

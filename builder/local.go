@@ -22,6 +22,7 @@ import (
 	"github.com/python-wheel-build/axle/internal/dist"
 	"github.com/python-wheel-build/axle/internal/version"
 	"github.com/python-wheel-build/axle/resolver"
+	"github.com/python-wheel-build/axle/resolver/source"
 	"github.com/python-wheel-build/axle/resolver/view"
 )
 
@@ -138,7 +139,7 @@ func (j *run) close() {
 }
 
 func (j *run) do(ctx context.Context) (Outcome, error) {
-	blob, source, err := j.Catalog.SourceFile(ctx, j.job.View, j.job.Source)
+	blob, source, err := j.Catalog.File(ctx, j.job.View, j.job.Source)
 	if err != nil {
 		return Outcome{}, sourceFault(err)
 	}
@@ -191,7 +192,7 @@ func (j *run) do(ctx context.Context) (Outcome, error) {
 
 // sourceFault tells what can't be had from what must not be had.
 func sourceFault(err error) error {
-	if errors.Is(err, resolver.ErrChanged) {
+	if errors.Is(err, source.ErrChanged) {
 		return inputsFault(false, "%v", err)
 	}
 	return machinesFault("%v", err)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/python-wheel-build/axle/resolver"
+	"github.com/python-wheel-build/axle/resolver/source"
 )
 
 // Flights are the pieces of work under way in this process, the oldest first.
@@ -64,7 +65,7 @@ func (fs *flights) find(id string) *flight {
 
 // step tells what the flight itself does.
 func (f *flight) step(a resolver.Ask, text string) {
-	f.Tell(event(a.Project, resolver.Source{Version: a.Version}, "step", text))
+	f.Tell(event(a.Project, source.Source{Version: a.Version}, "step", text))
 }
 
 // notice tells the builder's own watcher that a job begins, and how it ends.

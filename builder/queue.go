@@ -7,6 +7,7 @@ import (
 	"github.com/python-wheel-build/axle/builder/slots"
 	"github.com/python-wheel-build/axle/internal/dist"
 	"github.com/python-wheel-build/axle/resolver"
+	"github.com/python-wheel-build/axle/resolver/source"
 	"github.com/python-wheel-build/axle/resolver/view"
 )
 
@@ -14,7 +15,7 @@ import (
 type Job struct {
 	Stage  string // stageMetadata or stageWheel
 	View   *view.View
-	Source resolver.Source
+	Source source.Source
 	Retry  bool
 	// Against makes it a check: the record's requirements are used and no others, the wheel is compared with the record's and not
 	// published, and a failure by the inputs is a finding. Stage is stageWheel then, and Retry is set.

@@ -15,6 +15,7 @@ import (
 	"github.com/python-wheel-build/axle/index/live"
 	"github.com/python-wheel-build/axle/internal/dist"
 	"github.com/python-wheel-build/axle/resolver"
+	"github.com/python-wheel-build/axle/resolver/names"
 	"github.com/python-wheel-build/axle/resolver/view"
 )
 
@@ -236,7 +237,7 @@ func (t *telling) write(w http.ResponseWriter, results <-chan BuildLine, now fun
 }
 
 // build sees to one requirement, and with again to a second build of it.
-func (s *site) build(r *http.Request, name resolver.Name, want dist.Requirement, ask resolver.Ask, picking chan struct{}, again bool) BuildLine {
+func (s *site) build(r *http.Request, name names.Name, want dist.Requirement, ask resolver.Ask, picking chan struct{}, again bool) BuildLine {
 	fail := func(err error) BuildLine {
 		line := s.problemLine(r, err)
 		if !ask.Version.IsZero() {

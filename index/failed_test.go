@@ -11,6 +11,7 @@ import (
 
 	"github.com/python-wheel-build/axle/internal/testindex"
 	"github.com/python-wheel-build/axle/resolver"
+	"github.com/python-wheel-build/axle/resolver/source"
 	"github.com/python-wheel-build/axle/resolver/upstream"
 )
 
@@ -106,9 +107,9 @@ func TestProblems(t *testing.T) {
 		{requirement(cycle), 422, []string{"demo 1.0 needs", "demo==1.0 -> b==1"}},
 		{requirement(errors.New("setuptools>99: no such version \x1b[2J")), 422, []string{`demo 1.0 needs setuptools>99: no such version \\x1b[2J`}},
 		{requirement(short), 422, []string{"demo 1.0 needs", "over the memory limit"}},
-		{fmt.Errorf("%w for demo 7", resolver.ErrNoSuchVersion), 404, []string{"demo 7"}},
-		{requirement(fmt.Errorf("%w for x", resolver.ErrNoSuchVersion)), 422, []string{"needs no source"}},
-		{fmt.Errorf("%w: was a, is b", resolver.ErrChanged), 422, []string{"was a, is b"}},
+		{fmt.Errorf("%w for demo 7", source.ErrNone), 404, []string{"demo 7"}},
+		{requirement(fmt.Errorf("%w for x", source.ErrNone)), 422, []string{"needs no source"}},
+		{fmt.Errorf("%w: was a, is b", source.ErrChanged), 422, []string{"was a, is b"}},
 		{errors.New("open /secret/path: permission denied"), 500, []string{"internal error"}},
 		{requirement(failed), 307, nil},
 	} {

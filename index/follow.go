@@ -12,6 +12,7 @@ import (
 	"github.com/python-wheel-build/axle/internal/dist"
 	"github.com/python-wheel-build/axle/internal/version"
 	"github.com/python-wheel-build/axle/resolver"
+	"github.com/python-wheel-build/axle/resolver/names"
 	"github.com/python-wheel-build/axle/resolver/view"
 )
 
@@ -81,7 +82,7 @@ func (s *site) outcome(r *http.Request, in view.Digest, p dist.Project, v versio
 }
 
 // known is what the store knows of a version's build: its wheel, or its failure, or nothing.
-func (s *site) known(r *http.Request, name resolver.Name, p dist.Project, v version.Version, stage string) (BuildLine, error) {
+func (s *site) known(r *http.Request, name names.Name, p dist.Project, v version.Version, stage string) (BuildLine, error) {
 	a, err := s.Catalog.Lookup(r.Context(), name.View, p, v)
 	switch {
 	case err != nil || a.Recipe == nil:
@@ -101,7 +102,7 @@ func (s *site) known(r *http.Request, name resolver.Name, p dist.Project, v vers
 }
 
 // notUnderWay says where what is left of a build lies.
-func (s *site) notUnderWay(r *http.Request, name resolver.Name, p dist.Project, v version.Version, stage string) error {
+func (s *site) notUnderWay(r *http.Request, name names.Name, p dist.Project, v version.Version, stage string) error {
 	line, err := s.known(r, name, p, v, stage)
 	if err != nil {
 		return err

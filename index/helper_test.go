@@ -26,15 +26,18 @@ import (
 	"github.com/python-wheel-build/axle/internal/version"
 	"github.com/python-wheel-build/axle/resolver"
 	"github.com/python-wheel-build/axle/resolver/environ"
+	"github.com/python-wheel-build/axle/resolver/names"
+	"github.com/python-wheel-build/axle/resolver/source"
 	"github.com/python-wheel-build/axle/resolver/upstream"
 	"github.com/python-wheel-build/axle/resolver/view"
+	"github.com/python-wheel-build/axle/resolver/view/config"
 )
 
 // world is a server with a real catalogue on a disk store, a fake upstream, and a builder that makes wheels without building.
 type world struct {
 	*testing.T
 	Catalog *resolver.Catalog
-	Names   *resolver.Names
+	Names   *names.Names
 	Server  *Server
 	up      *testindex.Index
 	dir     string
@@ -54,10 +57,10 @@ func newWorld(t *testing.T, change func(*Server)) *world {
 	check(t, err)
 	t.Cleanup(func() { _ = store.Close() })
 	w := &world{T: t, up: testindex.New(t), dir: dir, asker: &resolver.Asker{ID: "flight"}}
-	catalog := &resolver.Catalog{Store: store, Upstream: &upstream.Client{}}
+	catalog := &resolver.Catalog{Sources: source.Sources{Store: store, Upstream: &upstream.Client{}}}
 	w.builder = &fakeBuilder{catalog: catalog, specs: map[string]testindex.Spec{}, errs: map[string]error{}, logs: map[string]cas.Digest{}, flights: map[string]*flight{}, count: map[string]int{}}
 	t.Cleanup(w.builder.running.Wait) // work outlives its askers, but not the store
-	w.Server = &Server{Catalog: catalog, Names: &resolver.Names{Store: store}, Builder: w.builder, Registry: prometheus.NewRegistry(), Hosts: []string{"Wheels.example", "localhost"}}
+	w.Server = &Server{Catalog: catalog, Names: &names.Names{Store: store}, Builder: w.builder, Registry: prometheus.NewRegistry(), Hosts: []string{"Wheels.example", "localhost"}}
 	w.Catalog, w.Names = catalog, w.Server.Names
 	if change != nil {
 		change(w.Server)
@@ -76,14 +79,14 @@ func newWorld(t *testing.T, change func(*Server)) *world {
 // publish points a name to a view with these constraints.
 func (w *world) publish(name string, onDemand bool, constraints string) *view.View {
 	w.Helper()
-	c := view.Config{Upstream: []view.Index{{Name: "main", URL: w.up.Base()}}}
+	c := config.View{Upstream: []config.Index{{Name: "main", URL: w.up.Base()}}}
 	if constraints != "" {
 		c.Constraints = []string{w.TempDir() + "/constraints.txt"}
 		check(w, os.WriteFile(c.Constraints[0], []byte(constraints+"\n"), 0o666))
 	}
 	v, err := view.Publish(w.Context(), w.Catalog.Store, c, environ.Set{"python": {Value: "3"}}, target(w.T))
 	check(w, err)
-	_, err = w.Names.Set(w.Context(), resolver.Name{Name: name, View: v, OnDemand: onDemand}, "test", "test")
+	_, err = w.Names.Set(w.Context(), names.Name{Name: name, View: v, OnDemand: onDemand}, "test", "test")
 	check(w, err)
 	return v
 }
@@ -300,7 +303,7 @@ func (b *fakeBuilder) wheel(ctx context.Context, a resolver.Ask, f *flight) erro
 	if err != nil {
 		return err
 	}
-	blob, source, err := b.catalog.SourceFile(ctx, a.View, answer.Source)
+	blob, source, err := b.catalog.File(ctx, a.View, answer.Source)
 	if err != nil {
 		return err
 	}
@@ -338,7 +341,7 @@ func (b *fakeBuilder) metadata(ctx context.Context, a resolver.Ask, f *flight) e
 		return err
 	}
 	spec.WheelRequires = nil // the hook says what the sdist would
-	blob, source, err := b.catalog.SourceFile(ctx, a.View, answer.Source)
+	blob, source, err := b.catalog.File(ctx, a.View, answer.Source)
 	if err != nil {
 		return err
 	}

@@ -44,6 +44,7 @@ import (
 	"github.com/python-wheel-build/axle/index/live"
 	"github.com/python-wheel-build/axle/index/pages"
 	"github.com/python-wheel-build/axle/resolver"
+	"github.com/python-wheel-build/axle/resolver/names"
 )
 
 // Builder makes what is not there yet. Work is shared by everybody who asks for it and lives on when they leave.
@@ -62,7 +63,7 @@ type Builder interface {
 // Server answers. Catalog, Names and Builder are required; no field is changed after the first call of a method.
 type Server struct {
 	Catalog *resolver.Catalog
-	Names   *resolver.Names
+	Names   *names.Names
 	Builder Builder
 	// Registry gets this package's counters, and /metrics serves all it holds; nil is a new one.
 	Registry *prometheus.Registry

@@ -16,6 +16,8 @@ import (
 	"github.com/python-wheel-build/axle/index/simple"
 	"github.com/python-wheel-build/axle/internal/dist"
 	"github.com/python-wheel-build/axle/resolver"
+	"github.com/python-wheel-build/axle/resolver/names"
+	"github.com/python-wheel-build/axle/resolver/source"
 	"github.com/python-wheel-build/axle/resolver/view"
 )
 
@@ -33,7 +35,7 @@ func moved(w http.ResponseWriter, location string) {
 }
 
 // view is the one that the path names.
-func (s *site) view(ctx context.Context, param func(string) string) (resolver.Name, error) {
+func (s *site) view(ctx context.Context, param func(string) string) (names.Name, error) {
 	name := param("view")
 	if name == "" {
 		name = "default"
@@ -187,7 +189,7 @@ func filePath(v *view.View, rec resolver.Record) string {
 
 // promiseName is the name under which a wheel is listed that is not built yet. Its build tag is made of everything that decides what
 // will be built, so that a client's cache never takes another promise's wheel for this one's (uv's cache goes by the filename).
-func promiseName(v *view.View, s resolver.Source) string {
+func promiseName(v *view.View, s source.Source) string {
 	h := sha256.New()
 	fmt.Fprintf(h, "%s\n%s\n%s\n%s\n", v.Digest(), s.How.Index, s.How.Filename, s.Listed())
 	build := fmt.Sprintf("%d_%s", v.Changes(s.Project, s.Version), hex.EncodeToString(h.Sum(nil))[:16])

@@ -152,7 +152,7 @@ func TestRootOfHits(t *testing.T) {
 	check(t, err)
 	a, err := w.Catalog.Lookup(t.Context(), name.View, "begun", parsedVersion(t, "1.0"))
 	check(t, err)
-	blob, _, err := w.Catalog.SourceFile(t.Context(), name.View, a.Source) // a source is stored of it, and no wheel
+	blob, _, err := w.Catalog.File(t.Context(), name.View, a.Source) // a source is stored of it, and no wheel
 	check(t, err)
 	check(t, blob.Close())
 	w.publish("frozen", false, "")

@@ -10,12 +10,13 @@ import (
 
 	"github.com/python-wheel-build/axle/internal/dist"
 	"github.com/python-wheel-build/axle/internal/version"
-	"github.com/python-wheel-build/axle/resolver"
+	"github.com/python-wheel-build/axle/resolver/names"
+	"github.com/python-wheel-build/axle/resolver/source"
 )
 
 // pick chooses what a requirement means today: the newest version that it, the view's constraints and the target's Python admit.
 // Yanked versions are never taken, prereleases only where the requirement names one.
-func (s *site) pick(ctx context.Context, name resolver.Name, want dist.Requirement) (version.Version, error) {
+func (s *site) pick(ctx context.Context, name names.Name, want dist.Requirement) (version.Version, error) {
 	answers, err := s.Catalog.Page(ctx, name.View, want.Project)
 	if errors.Is(err, fs.ErrNotExist) {
 		return version.Version{}, &Problem{Type: typeNoSuchThing, Status: http.StatusNotFound, Title: "no such project",
@@ -45,7 +46,7 @@ func (s *site) pick(ctx context.Context, name resolver.Name, want dist.Requireme
 }
 
 // whyNot says why a version is not taken, "" if it may be.
-func whyNot(name resolver.Name, want dist.Requirement, s resolver.Source, python version.Version, prereleases bool) string {
+func whyNot(name names.Name, want dist.Requirement, s source.Source, python version.Version, prereleases bool) string {
 	v := s.Version
 	switch {
 	case !want.Set.Contains(v, version.Allow):

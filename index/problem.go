@@ -17,6 +17,7 @@ import (
 	"github.com/python-wheel-build/axle/cas"
 	"github.com/python-wheel-build/axle/index/safe"
 	"github.com/python-wheel-build/axle/resolver"
+	"github.com/python-wheel-build/axle/resolver/source"
 	"github.com/python-wheel-build/axle/resolver/upstream"
 )
 
@@ -90,9 +91,9 @@ func (s *Server) problem(r *http.Request, err error) *Problem {
 		return &Problem{Type: typeCycle, Status: http.StatusUnprocessableEntity, Title: "build requirements form a ring", Detail: printable(err.Error())}
 	case errors.As(err, &requirement):
 		return &Problem{Type: typeRequirement, Status: http.StatusUnprocessableEntity, Title: "a build requirement can't be had", Detail: printable(err.Error())}
-	case errors.Is(err, resolver.ErrNoSuchVersion):
+	case errors.Is(err, source.ErrNone):
 		return &Problem{Type: typeNoSuchThing, Status: http.StatusNotFound, Title: "no such version", Detail: printable(err.Error())}
-	case errors.Is(err, resolver.ErrChanged):
+	case errors.Is(err, source.ErrChanged):
 		return &Problem{Type: typeChanged, Status: http.StatusUnprocessableEntity, Title: "upstream's file has changed", Detail: printable(err.Error())}
 	case errors.As(err, &damaged) && strings.HasPrefix(damaged.Key, "blobs/"):
 		return &Problem{Type: typeDamaged, Status: http.StatusServiceUnavailable, Title: "the stored bytes were damaged", Detail: printable(damaged.Key) +

@@ -18,6 +18,8 @@ import (
 	"github.com/python-wheel-build/axle/internal/dist"
 	"github.com/python-wheel-build/axle/internal/version"
 	"github.com/python-wheel-build/axle/resolver"
+	"github.com/python-wheel-build/axle/resolver/names"
+	"github.com/python-wheel-build/axle/resolver/source"
 )
 
 // promise answers for a wheel that a page promised, or for its metadata: at once for a hit, else after somebody built it. Of the URL,
@@ -52,7 +54,7 @@ func (s *site) promise(w http.ResponseWriter, r *http.Request, param func(string
 
 // question is what a promise's URL asks.
 type question struct {
-	name     resolver.Name
+	name     names.Name
 	project  dist.Project
 	version  version.Version
 	metadata bool
@@ -66,7 +68,7 @@ func (s *site) keep(ctx context.Context, r *http.Request, q question) (sender, e
 	v := q.name.View
 	a, err := s.Catalog.Lookup(ctx, v, q.project, q.version)
 	switch {
-	case errors.Is(err, resolver.ErrNoSuchVersion):
+	case errors.Is(err, source.ErrNone):
 		s.lookups.WithLabelValues("unknown").Inc()
 		return nil, err
 	case err != nil:

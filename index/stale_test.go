@@ -12,6 +12,7 @@ import (
 	"github.com/python-wheel-build/axle/cas/disk"
 	"github.com/python-wheel-build/axle/internal/testindex"
 	"github.com/python-wheel-build/axle/resolver"
+	"github.com/python-wheel-build/axle/resolver/source"
 	"github.com/python-wheel-build/axle/resolver/upstream"
 	"github.com/python-wheel-build/axle/resolver/view"
 )
@@ -79,7 +80,7 @@ func TestPagesOfOthersChanges(t *testing.T) {
 	check(t, err)
 	defer store.Close()
 	mine := w.builder.catalog
-	w.builder.catalog = &resolver.Catalog{Store: store, Upstream: &upstream.Client{}}
+	w.builder.catalog = &resolver.Catalog{Sources: source.Sources{Store: store, Upstream: &upstream.Client{}}}
 	for _, change := range []struct {
 		what, before, after string
 		make                func()

@@ -77,9 +77,6 @@ func (e *CycleError) Error() string {
 		"; declare one of them pre_built in the settings, or constrain it to a version that doesn't need the others"
 }
 
-// ErrNoSuchVersion says that a view has no source for the version asked for.
-var ErrNoSuchVersion = errors.New("no source")
-
 // Asker is a flight that asks the index for pages and metadata while it resolves its build requirements.
 type Asker struct {
 	// ID names the flight in the waits-for graph.

@@ -16,30 +16,26 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"slices"
 	"strings"
 	"time"
 
-	"golang.org/x/sync/singleflight"
-
 	"github.com/python-wheel-build/axle/cas"
 	"github.com/python-wheel-build/axle/internal/dist"
 	"github.com/python-wheel-build/axle/internal/version"
-	"github.com/python-wheel-build/axle/resolver/upstream"
+	"github.com/python-wheel-build/axle/resolver/kept"
+	"github.com/python-wheel-build/axle/resolver/source"
 	"github.com/python-wheel-build/axle/resolver/view"
 )
 
 // Catalog answers for views out of a store and their upstream indexes. It is safe for concurrent use; any number of processes may
 // share a store.
 type Catalog struct {
-	Store    *cas.Store
-	Upstream *upstream.Client
+	source.Sources
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 
-	docs    documents
-	fetches singleflight.Group
+	docs kept.Documents
 }
 
 // ErrRevoked says that somebody withdrew these bytes: they are not served, accepted or built with again.
@@ -58,20 +54,20 @@ func (c *Catalog) now() time.Time {
 // Page gives the view's answer for every version of a project, oldest version first. It fetches no file and writes nothing but the
 // quarantine of a damaged record. A project that nobody knows is fs.ErrNotExist.
 func (c *Catalog) Page(ctx context.Context, v *view.View, p dist.Project) ([]Answer, error) {
-	sources, err := c.sources(ctx, v, p)
+	sources, err := c.All(ctx, v, p)
 	if err != nil {
 		return nil, err
 	}
 	return c.memo(v).answers(ctx, sources)
 }
 
-// Lookup gives the view's answer for one version; ErrNoSuchVersion where the view has no source of it.
+// Lookup gives the view's answer for one version; source.ErrNone where the view has no source of it.
 func (c *Catalog) Lookup(ctx context.Context, v *view.View, p dist.Project, ver version.Version) (Answer, error) {
-	s, err := c.source(ctx, v, p, ver)
+	s, err := c.One(ctx, v, p, ver)
 	if err != nil {
 		return Answer{}, err
 	}
-	answers, err := c.memo(v).answers(ctx, []Source{s})
+	answers, err := c.memo(v).answers(ctx, []source.Source{s})
 	if err != nil {
 		return Answer{}, err
 	}
@@ -114,14 +110,14 @@ func (c *Catalog) Holds(ctx context.Context, v *view.View) (map[string]Record, e
 
 // record reads one record; they never change, so one that was read is not read again.
 func (c *Catalog) record(ctx context.Context, key string) (Record, error) {
-	if r, ok := c.docs.get(key); ok {
+	if r, ok := c.docs.Get(key); ok {
 		return r.(Record), nil
 	}
 	var r Record
 	if err := c.Store.Read(ctx, key, &r); err != nil {
 		return Record{}, err
 	}
-	c.docs.put(key, r)
+	c.docs.Put(key, r)
 	return r, nil
 }
 
@@ -293,11 +289,4 @@ func (c *Catalog) FailedIn(ctx context.Context, v view.Digest, recipe RecipeDige
 	return c.Failed(ctx, recipe, func(f Failure) bool {
 		return f.View == v && f.Stage == stage && (f.Resolved || c.now().Sub(f.When) < failedForgotten)
 	})
-}
-
-// discard closes and removes a temporary file.
-func discard(f *os.File) {
-	name := f.Name()
-	_ = f.Close()
-	_ = os.Remove(name) // already gone is fine
 }

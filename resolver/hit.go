@@ -12,6 +12,7 @@ import (
 	"github.com/python-wheel-build/axle/cas"
 	"github.com/python-wheel-build/axle/internal/dist"
 	"github.com/python-wheel-build/axle/internal/version"
+	"github.com/python-wheel-build/axle/resolver/source"
 	"github.com/python-wheel-build/axle/resolver/view"
 )
 
@@ -28,7 +29,7 @@ type memo struct {
 // node is one version of one project in the view.
 type node struct {
 	pin        Pin
-	source     Source
+	source     source.Source
 	recipe     *Recipe
 	digest     RecipeDigest // "" while no record is looked at
 	why        string       // why there can be no record at all
@@ -49,7 +50,7 @@ func (c *Catalog) memo(v *view.View) *memo {
 }
 
 // answers gives the view's answer for each of these sources.
-func (m *memo) answers(ctx context.Context, sources []Source) ([]Answer, error) {
+func (m *memo) answers(ctx context.Context, sources []source.Source) ([]Answer, error) {
 	asked := make([]*node, len(sources))
 	// All of them first: what is gathered for one may need another, and must find it with the source that was asked for.
 	for i, s := range sources {
@@ -78,8 +79,8 @@ func (m *memo) add(ctx context.Context, p Pin) (*node, error) {
 	if n, ok := m.nodes[p.String()]; ok {
 		return n, nil
 	}
-	s, err := m.c.source(ctx, m.v, p.Project, p.Version)
-	if errors.Is(err, ErrNoSuchVersion) || unusable(err) {
+	s, err := m.c.One(ctx, m.v, p.Project, p.Version)
+	if errors.Is(err, source.ErrNone) || source.Unusable(err) {
 		n := &node{pin: p, why: err.Error()}
 		m.nodes[p.String()] = n
 		return n, nil
@@ -92,7 +93,7 @@ func (m *memo) add(ctx context.Context, p Pin) (*node, error) {
 }
 
 // place makes the node of a version with this source.
-func (m *memo) place(p Pin, s Source) *node {
+func (m *memo) place(p Pin, s source.Source) *node {
 	n := &node{pin: p, source: s}
 	m.nodes[p.String()] = n
 	switch {
@@ -308,14 +309,14 @@ func (m *memo) records(ctx context.Context, p Pin) ([]string, error) {
 }
 
 // recipeDigest is r.Digest() of the recipe that v gives to s: a pure function of the two, so what was computed once is true for ever.
-func (c *Catalog) recipeDigest(v *view.View, s Source, r Recipe) (RecipeDigest, error) {
+func (c *Catalog) recipeDigest(v *view.View, s source.Source, r Recipe) (RecipeDigest, error) {
 	key := fmt.Sprintf("recipe of %s==%s %s %s in %s", s.Project, s.Version, r.Source.Kind, r.Source.SHA256, v.Digest())
-	if d, ok := c.docs.get(key); ok {
+	if d, ok := c.docs.Get(key); ok {
 		return d.(RecipeDigest), nil
 	}
 	d, err := r.Digest()
 	if err == nil {
-		c.docs.put(key, d)
+		c.docs.Put(key, d)
 	}
 	return d, err
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/python-wheel-build/axle/cas"
 	"github.com/python-wheel-build/axle/internal/archive"
 	"github.com/python-wheel-build/axle/internal/dist"
-	"github.com/python-wheel-build/axle/resolver/upstream"
+	"github.com/python-wheel-build/axle/resolver/source"
 	"github.com/python-wheel-build/axle/resolver/view"
 )
 
@@ -26,8 +26,8 @@ func (c *Catalog) Promised(ctx context.Context, v *view.View, a Answer) (Promise
 	if a.Source.Refused != "" {
 		return Promised{}, &FailedError{Refusal(a)}
 	}
-	blob, s, err := c.SourceFile(ctx, v, a.Source)
-	if err != nil && ctx.Err() == nil && !unusable(err) {
+	blob, s, err := c.File(ctx, v, a.Source)
+	if err != nil && ctx.Err() == nil && !source.Unusable(err) {
 		// A file that can't be had, or is not what was listed: told as a build would tell it, and not remembered.
 		err = &FailedError{Failure{Project: a.Source.Project, Version: a.Source.Version, Stage: "source", Class: "infrastructure", Title: err.Error()}}
 	}
@@ -55,7 +55,7 @@ func (c *Catalog) Promised(ctx context.Context, v *view.View, a Answer) (Promise
 		}
 		if m, err := dist.ParseMetadata(body); err != nil || !m.Static() || m.Name != s.Project || m.Version.Compare(s.Version) != 0 {
 			how = "upstream"
-			if body, err = c.upstreamMetadata(ctx, v, s); err != nil {
+			if body, err = c.WheelMetadata(ctx, v, s); err != nil {
 				return Promised{}, err
 			}
 		}
@@ -114,42 +114,6 @@ func (c *Catalog) remembered(ctx context.Context, r Recipe) (Promised, error) {
 func metadataKey(r Recipe) (string, error) {
 	d, err := r.Digest()
 	return "metadata/" + d.hex() + ".json", err
-}
-
-// upstreamMetadata is that of the wheel of this version which fits the view's target best, as the index of the source gives it
-// apart (PEP 658); fs.ErrNotExist where there is none or it can't be had.
-func (c *Catalog) upstreamMetadata(ctx context.Context, v *view.View, s Source) ([]byte, error) {
-	for _, index := range v.Indexes {
-		if index.Name != s.How.Index || v.IsPrivate(s.Project) {
-			continue
-		}
-		files, err := c.Upstream.Project(ctx, index.URL, s.Project)
-		if err != nil {
-			return nil, fs.ErrNotExist // the hook can tell as well
-		}
-		var best *upstream.File
-		rank := 0
-		for _, f := range byVersion(s.Project, files)[s.Version.String()] {
-			if f.wheel == nil || !f.HasMetadata || f.MetadataSHA256 == "" {
-				continue
-			}
-			if r, ok := v.Target.Rank(f.wheel.Tags); ok && (best == nil || r < rank) {
-				best, rank = &f.File, r
-			}
-		}
-		if best == nil {
-			break
-		}
-		body, err := c.Upstream.Metadata(ctx, *best)
-		if err != nil {
-			break
-		}
-		if m, err := dist.ParseMetadata(body); err != nil || m.Name != s.Project || m.Version.Compare(s.Version) != 0 {
-			break
-		}
-		return body, nil
-	}
-	return nil, fs.ErrNotExist
 }
 
 func wheelMetadata(b *cas.Blob, filename string) ([]byte, error) {

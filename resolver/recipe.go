@@ -11,6 +11,7 @@ import (
 	"github.com/python-wheel-build/axle/cas"
 	"github.com/python-wheel-build/axle/internal/dist"
 	"github.com/python-wheel-build/axle/internal/version"
+	"github.com/python-wheel-build/axle/resolver/source"
 	"github.com/python-wheel-build/axle/resolver/view"
 )
 
@@ -59,7 +60,7 @@ type RecipeBuilder struct {
 
 // NewRecipe gives the recipe of a source in a view. It is pure. The source's digest must be known. A pre-built source's recipe holds
 // project, version, source and target only: nothing else can change a wheel that is taken as it is.
-func NewRecipe(v *view.View, s Source) Recipe {
+func NewRecipe(v *view.View, s source.Source) Recipe {
 	r := Recipe{
 		Project: s.Project, Version: s.Version,
 		Source: RecipeSource{Kind: "sdist", SHA256: s.SHA256},

@@ -10,8 +10,11 @@ import (
 	"github.com/python-wheel-build/axle/cas"
 	"github.com/python-wheel-build/axle/internal/testindex"
 	"github.com/python-wheel-build/axle/resolver"
+	"github.com/python-wheel-build/axle/resolver/names"
+	"github.com/python-wheel-build/axle/resolver/source"
 	"github.com/python-wheel-build/axle/resolver/upstream"
 	"github.com/python-wheel-build/axle/resolver/view"
+	"github.com/python-wheel-build/axle/resolver/view/config"
 )
 
 func spec(name, ver string) testindex.Spec { return testindex.Spec{Name: name, Version: ver} }
@@ -24,9 +27,9 @@ func (w *world) revoke(d cas.Digest) {
 }
 
 // fetch pins a version's source.
-func (w *world) fetch(v *view.View, pin string) (resolver.Source, error) {
+func (w *world) fetch(v *view.View, pin string) (source.Source, error) {
 	w.t.Helper()
-	blob, s, err := w.catalog.SourceFile(w.t.Context(), v, w.lookup(v, pin).Source)
+	blob, s, err := w.catalog.File(w.t.Context(), v, w.lookup(v, pin).Source)
 	if err == nil {
 		w.ok(blob.Close())
 	}
@@ -46,7 +49,7 @@ func TestChangedUpstreamBytes(t *testing.T) {
 		w.up.Add(testindex.Spec{Name: "foo", Version: "1.0", Marker: "other bytes"})
 		w.fresh()
 		_, err = w.fetch(v, "foo==1.0")
-		if !errors.Is(err, resolver.ErrChanged) || !strings.Contains(err.Error(), first.SHA256.String()) || strings.Count(err.Error(), "sha256:") != 2 {
+		if !errors.Is(err, source.ErrChanged) || !strings.Contains(err.Error(), first.SHA256.String()) || strings.Count(err.Error(), "sha256:") != 2 {
 			t.Fatalf("listed %v: error %v, want one that names both digests", listed, err)
 		}
 		if pins := w.keys("sources/"); len(pins) != 1 {
@@ -115,15 +118,15 @@ func TestIndexOrder(t *testing.T) {
 	second := testindex.New(t)
 	w.up.Add(spec("foo", "1.0"))
 	second.Add(testindex.Spec{Name: "foo", Version: "1.0", Marker: "second"}, spec("foo", "2.0"))
-	main, other := view.Index{Name: "main", URL: w.up.Base()}, view.Index{Name: "other", URL: second.Base()}
-	v := w.view(decided{indexes: []view.Index{main, other}})
+	main, other := config.Index{Name: "main", URL: w.up.Base()}, config.Index{Name: "other", URL: second.Base()}
+	v := w.view(decided{indexes: []config.Index{main, other}})
 	if got := w.lookup(v, "foo==1.0").Source.How.Index; got != "main" {
 		t.Errorf("1.0 comes from %s, want main", got)
 	}
 	if got := w.lookup(v, "foo==2.0").Source.How.Index; got != "other" {
 		t.Errorf("2.0 comes from %s, want other", got)
 	}
-	turned := w.view(decided{indexes: []view.Index{other, main}})
+	turned := w.view(decided{indexes: []config.Index{other, main}})
 	if got := w.lookup(turned, "foo==1.0").Source.How.Index; got != "other" {
 		t.Errorf("turned: 1.0 comes from %s, want other", got)
 	}
@@ -164,12 +167,12 @@ func TestOnlyWheels(t *testing.T) {
 	if a.Record != nil || !strings.Contains(a.Why, "only wheels") {
 		t.Fatalf("answer %+v, want a refusal that says why", a)
 	}
-	takes := w.lookup(w.view(decided{wheelsOnly: view.PreBuilt}), "foo==2.0")
+	takes := w.lookup(w.view(decided{wheelsOnly: config.PreBuilt}), "foo==2.0")
 	if takes.Source.How.Kind != "only-wheel" || !takes.Recipe.PreBuilt() {
 		t.Fatalf("answer %+v, want the wheel, marked pre-built", takes)
 	}
 	// Taken by one view, it is still refused by the other.
-	_, err := w.fetch(w.view(decided{wheelsOnly: view.PreBuilt}), "foo==2.0")
+	_, err := w.fetch(w.view(decided{wheelsOnly: config.PreBuilt}), "foo==2.0")
 	w.ok(err)
 	if a := w.lookup(refuses, "foo==2.0"); !strings.Contains(a.Why, "only wheels") {
 		t.Fatalf("answer %+v after the other view pinned it", a)
@@ -246,14 +249,14 @@ func TestRenamedIndex(t *testing.T) {
 	w := newWorld(t)
 	v := w.view(decided{})
 	r := w.built(v, "foo==1.0", "1", w.built(v, "tool==1.0", "t"))
-	w.hit(w.view(decided{indexes: []view.Index{{Name: "renamed", URL: w.up.Base()}}}), "foo==1.0", r)
+	w.hit(w.view(decided{indexes: []config.Index{{Name: "renamed", URL: w.up.Base()}}}), "foo==1.0", r)
 }
 
 // TestDeclaredPreBuiltLater: a wheel that was taken since there was nothing else is the same wheel once it is declared.
 func TestDeclaredPreBuiltLater(t *testing.T) {
 	w := newWorld(t)
 	w.up.AddWheel(spec("tool", "1.0"))
-	takes := decided{wheelsOnly: view.PreBuilt}
+	takes := decided{wheelsOnly: config.PreBuilt}
 	tool := w.built(w.view(takes), "tool==1.0", "t")
 	r := w.built(w.view(takes), "foo==1.0", "1", tool)
 	takes.files = map[string]string{"settings/tool.yaml": "variants: {cpu: {pre_built: true}}\n"}
@@ -281,7 +284,7 @@ func TestPrivateLater(t *testing.T) {
 	w := newWorld(t)
 	w.built(w.view(decided{}), "acme-core==1.0", "squatted")
 	w.up.Forget()
-	if _, err := w.catalog.Lookup(t.Context(), w.view(decided{private: []string{"acme-*"}}), "acme-core", w.version("1.0")); !errors.Is(err, resolver.ErrNoSuchVersion) {
+	if _, err := w.catalog.Lookup(t.Context(), w.view(decided{private: []string{"acme-*"}}), "acme-core", w.version("1.0")); !errors.Is(err, source.ErrNone) {
 		t.Fatalf("a private name: %v, want that there is no source", err)
 	}
 	if n := len(w.up.Requests()); n != 0 {
@@ -292,17 +295,17 @@ func TestPrivateLater(t *testing.T) {
 // TestNames: a name's pointer is written when it changes, a damaged one is an error, and policy holds at once.
 func TestNames(t *testing.T) {
 	w := newWorld(t)
-	names := &resolver.Names{Store: w.store}
+	served := &names.Names{Store: w.store}
 	one, two := w.view(decided{}), w.view(decided{constraints: "x<1\n"})
 	set := func(v *view.View, onDemand bool) *view.View {
 		t.Helper()
-		before, err := names.Set(t.Context(), resolver.Name{Name: "default", View: v, OnDemand: onDemand}, "test", "test")
+		before, err := served.Set(t.Context(), names.Name{Name: "default", View: v, OnDemand: onDemand}, "test", "test")
 		w.ok(err)
 		return before
 	}
 	builds := func(v *view.View) bool {
 		t.Helper()
-		n, err := names.Get(t.Context(), "@"+string(v.Digest()))
+		n, err := served.Get(t.Context(), "@"+string(v.Digest()))
 		w.ok(err)
 		return n.OnDemand
 	}
@@ -323,7 +326,7 @@ func TestNames(t *testing.T) {
 	if builds(two) {
 		t.Error("a name that never builds builds by digest")
 	}
-	names = &resolver.Names{Store: w.store}
+	served = &names.Names{Store: w.store}
 	if before := set(one, true); before == nil || before.Digest() != two.Digest() {
 		t.Errorf("after a restart: before is %v, want the newest", before)
 	}
@@ -331,7 +334,7 @@ func TestNames(t *testing.T) {
 		t.Error("a promise of the view before is not kept after a restart")
 	}
 	w.flip(w.path(w.keys("names/")[0]))
-	if _, err := names.Set(t.Context(), resolver.Name{Name: "default", View: two}, "test", "test"); err == nil {
+	if _, err := served.Set(t.Context(), names.Name{Name: "default", View: two}, "test", "test"); err == nil {
 		t.Error("a damaged pointer was passed over")
 	}
 }

@@ -20,8 +20,10 @@ import (
 	"github.com/python-wheel-build/axle/internal/version"
 	"github.com/python-wheel-build/axle/resolver"
 	"github.com/python-wheel-build/axle/resolver/environ"
+	"github.com/python-wheel-build/axle/resolver/source"
 	"github.com/python-wheel-build/axle/resolver/upstream"
 	"github.com/python-wheel-build/axle/resolver/view"
+	"github.com/python-wheel-build/axle/resolver/view/config"
 )
 
 // world is a store, an upstream, and what can be said about them in one line each.
@@ -50,8 +52,8 @@ func newWorld(t testing.TB) *world {
 
 // fresh is the catalog of another process on the same store, which remembers nothing.
 func (w *world) fresh() {
-	w.catalog = &resolver.Catalog{Store: w.store, Now: func() time.Time { return w.clock },
-		Upstream: &upstream.Client{HTTP: http.DefaultClient}}
+	w.catalog = &resolver.Catalog{Sources: source.Sources{Store: w.store, Upstream: &upstream.Client{HTTP: http.DefaultClient}},
+		Now: func() time.Time { return w.clock }}
 }
 
 func (w *world) ok(err error) {
@@ -68,7 +70,7 @@ type decided struct {
 	environment map[string]string
 	private     []string
 	wheelsOnly  string
-	indexes     []view.Index
+	indexes     []config.Index
 	target      dist.Target
 }
 
@@ -78,9 +80,9 @@ func (w *world) view(d decided) *view.View {
 	for name, text := range d.files {
 		tree[name] = &fstest.MapFile{Data: []byte(text)}
 	}
-	c := view.Config{SettingsFS: tree, Settings: "test", Upstream: d.indexes, Private: d.private, WheelsOnly: d.wheelsOnly}
+	c := config.View{SettingsFS: tree, Settings: "test", Upstream: d.indexes, Private: d.private, WheelsOnly: d.wheelsOnly}
 	if c.Upstream == nil {
-		c.Upstream = []view.Index{{Name: "main", URL: w.up.Base()}}
+		c.Upstream = []config.Index{{Name: "main", URL: w.up.Base()}}
 	}
 	if d.constraints != "" {
 		file := filepath.Join(w.t.TempDir(), "constraints.txt")
@@ -128,12 +130,12 @@ func (w *world) built(v *view.View, pin, bytes string, with ...resolver.Record) 
 	name, ver, _ := strings.Cut(pin, "==")
 	spec := testindex.Spec{Name: name, Version: ver}
 	ctx := w.t.Context()
-	if _, err := w.catalog.Lookup(ctx, v, w.project(name), w.version(ver)); errors.Is(err, resolver.ErrNoSuchVersion) {
+	if _, err := w.catalog.Lookup(ctx, v, w.project(name), w.version(ver)); errors.Is(err, source.ErrNone) {
 		w.up.Add(spec)
 		w.fresh()
 	}
 	a := w.lookup(v, pin)
-	blob, source, err := w.catalog.SourceFile(ctx, v, a.Source)
+	blob, source, err := w.catalog.File(ctx, v, a.Source)
 	w.ok(err)
 	w.ok(blob.Close())
 	recipe := resolver.NewRecipe(v, source)

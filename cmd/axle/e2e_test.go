@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/python-wheel-build/axle/cmd/axle/host"
 	"github.com/python-wheel-build/axle/internal/testindex"
 )
 
@@ -118,7 +119,7 @@ func TestChainInOneSlot(t *testing.T) {
 // realSetuptools lets the rig's views find setuptools where the machine's pip would.
 func (r *rig) realSetuptools() {
 	r.t.Helper()
-	urls, err := pipIndexes(r.t.Context(), "python3")
+	urls, err := host.PipIndexes(r.t.Context(), "python3")
 	r.ok(err)
 	r.config = strings.Replace(r.config, "{main: %UP%}", fmt.Sprintf("{main: %%UP%%, real: %q}", urls[0].URL), 1)
 }

@@ -15,9 +15,12 @@ import (
 
 	"github.com/python-wheel-build/axle/builder/machine"
 	"github.com/python-wheel-build/axle/builder/sandbox"
+	"github.com/python-wheel-build/axle/cmd/axle/host"
 	"github.com/python-wheel-build/axle/resolver"
 	"github.com/python-wheel-build/axle/resolver/environ"
+	"github.com/python-wheel-build/axle/resolver/names"
 	"github.com/python-wheel-build/axle/resolver/view"
+	"github.com/python-wheel-build/axle/resolver/view/config"
 )
 
 // loader turns the configuration into published views and machines to build them on, at start and on SIGHUP.
@@ -25,7 +28,7 @@ type loader struct {
 	cmd      serveCmd
 	log      *slog.Logger
 	catalog  *resolver.Catalog
-	names    *resolver.Names
+	names    *names.Names
 	machines *machine.Machines
 	progress io.Writer
 
@@ -39,7 +42,7 @@ func (l *loader) load(ctx context.Context, why string) error {
 		return err
 	}
 	var machines []*machine.Machine
-	var names []resolver.Name
+	var next []names.Name
 	for _, name := range slices.Sorted(maps.Keys(configs)) {
 		c := configs[name]
 		m, interp, err := l.machine(ctx, name, c, machines)
@@ -61,12 +64,12 @@ func (l *loader) load(ctx context.Context, why string) error {
 		if !slices.Contains(machines, m) {
 			machines = append(machines, m)
 		}
-		names = append(names, resolver.Name{Name: name, View: v, OnDemand: c.Build != view.Never})
+		next = append(next, names.Name{Name: name, View: v, OnDemand: c.Build != config.Never})
 	}
 	// Views of before may still be asked for until all names have moved on.
 	l.set(append(slices.Clone(l.known), machines...))
-	changes := make([]change, 0, len(names))
-	for _, n := range names {
+	changes := make([]change, 0, len(next))
+	for _, n := range next {
 		before, err := l.names.Set(ctx, n, "axle "+version(), why)
 		if err != nil {
 			return err
@@ -76,7 +79,7 @@ func (l *loader) load(ctx context.Context, why string) error {
 	l.names.Keep(slices.Sorted(maps.Keys(configs)))
 	l.known = machines
 	l.set(machines)
-	l.log.Info("configuration read", "why", why, "views", len(names))
+	l.log.Info("configuration read", "why", why, "views", len(next))
 	// Counting hits reads every record: nobody has to wait for it, and nothing hangs on it.
 	go func() {
 		for _, c := range changes {
@@ -142,27 +145,27 @@ func (l *loader) report(ctx context.Context, c change) error {
 }
 
 // upstream is what pip of this Python is set to use.
-func (l *loader) upstream(ctx context.Context, python string) ([]view.Index, error) {
-	named, err := pipIndexes(ctx, python)
+func (l *loader) upstream(ctx context.Context, python string) ([]config.Index, error) {
+	named, err := host.PipIndexes(ctx, python)
 	if err != nil {
 		return nil, err
 	}
-	var all []view.Index
+	var all []config.Index
 	for _, n := range named {
-		if err := l.catalog.Upstream.Login(n.login()); err != nil {
+		if err := l.catalog.Upstream.Login(n.Login()); err != nil {
 			return nil, err
 		}
-		all = append(all, view.Index{Name: n.Name, URL: n.URL})
+		all = append(all, config.Index{Name: n.Name, URL: n.URL})
 	}
 	return all, nil
 }
 
 // configs reads the configuration file, or gives the one view that is served without.
-func (l *loader) configs(ctx context.Context) (map[string]view.Config, error) {
+func (l *loader) configs(ctx context.Context) (map[string]config.View, error) {
 	if l.cmd.Config == "" {
 		l.log.Info("no --config: one view 'default' on this machine's python3, built on demand; settings are the built-in ones, 'axle defaults DIR' writes them out")
-		c := view.Config{SettingsFS: defaultSettings(), Settings: "built-in settings", Build: view.OnDemand, WheelsOnly: view.PreBuilt}
-		rust, err := rustToolchain(ctx)
+		c := config.View{SettingsFS: defaultSettings(), Settings: "built-in settings", Build: config.OnDemand, WheelsOnly: config.PreBuilt}
+		rust, err := host.RustToolchain(ctx)
 		switch {
 		case err != nil:
 			l.log.Warn("the Rust toolchain on PATH can't be used: projects in Rust won't build", "err", err)
@@ -170,9 +173,9 @@ func (l *loader) configs(ctx context.Context) (map[string]view.Config, error) {
 			l.log.Info("a Rust toolchain was found: builds see it", "folder", rust)
 			c.Paths = map[string]string{"rust": rust}
 		}
-		return map[string]view.Config{"default": c}, nil
+		return map[string]config.View{"default": c}, nil
 	}
-	configs, err := view.ReadConfig(l.cmd.Config)
+	configs, err := config.Read(l.cmd.Config)
 	if err != nil {
 		return nil, err
 	}
@@ -187,7 +190,7 @@ func (l *loader) configs(ctx context.Context) (map[string]view.Config, error) {
 }
 
 // machine computes a view's build environment and makes sure that a build can be walled in there.
-func (l *loader) machine(ctx context.Context, name string, c view.Config, others []*machine.Machine) (*machine.Machine, environ.Interpreter, error) {
+func (l *loader) machine(ctx context.Context, name string, c config.View, others []*machine.Machine) (*machine.Machine, environ.Interpreter, error) {
 	python := c.Python
 	if python == "" {
 		python = "python3"
@@ -231,7 +234,7 @@ func (l *loader) machine(ctx context.Context, name string, c view.Config, others
 		Open: func(ctx context.Context) (*sandbox.Sandbox, machine.Watch, string, error) {
 			return l.open(ctx, collector, interp, set)
 		}}
-	if l.cmd.Workers == 0 || c.Build == view.Never {
+	if l.cmd.Workers == 0 || c.Build == config.Never {
 		return m, interp, nil
 	}
 	if _, err := m.Ready(ctx); err != nil && ctx.Err() == nil {

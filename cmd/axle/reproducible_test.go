@@ -12,6 +12,7 @@ import (
 	"testing"
 	"text/tabwriter"
 
+	"github.com/python-wheel-build/axle/cmd/axle/host"
 	"github.com/python-wheel-build/axle/index"
 )
 
@@ -40,7 +41,7 @@ func TestReproducible(t *testing.T) {
 	}
 	r := newRig(t)
 	r.config = "views:\n  default:\n    build: on-demand\n    wheels_only: pre-built\n" // the rest as without a configuration
-	toolchain, err := rustToolchain(t.Context())
+	toolchain, err := host.RustToolchain(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

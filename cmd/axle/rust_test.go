@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/python-wheel-build/axle/cmd/axle/host"
 	"github.com/python-wheel-build/axle/internal/testindex"
 	"github.com/python-wheel-build/axle/internal/testtools"
 )
@@ -63,7 +64,7 @@ seen["lock"] = open("Cargo.lock").read()
 // mirror. The lock that was made is kept with the record and used again, by other stages and servers, though there are newer crates and
 // the mirror has lost the old ones; and one that only a failure came of is made anew by --retry.
 func TestMadeLock(t *testing.T) {
-	toolchain, err := rustToolchain(t.Context())
+	toolchain, err := host.RustToolchain(t.Context())
 	if err != nil || toolchain == "" {
 		t.Skipf("no Rust toolchain with cargo on PATH (or the system's, which builds see anyway): install one with rustup to run this (%v)", err)
 	}
@@ -129,7 +130,7 @@ func TestMadeLock(t *testing.T) {
 
 // TestRust: a real crate that depends on one of the registry is built by the real maturin, offline but for the step that gets the crate.
 func TestRust(t *testing.T) {
-	toolchain, err := rustToolchain(t.Context())
+	toolchain, err := host.RustToolchain(t.Context())
 	if err != nil || toolchain == "" {
 		t.Skipf("no Rust toolchain with cargo on PATH (or the system's, which builds see anyway): install one with rustup to run this (%v)", err)
 	}

@@ -21,8 +21,11 @@ import (
 	"github.com/python-wheel-build/axle/builder"
 	"github.com/python-wheel-build/axle/builder/machine"
 	"github.com/python-wheel-build/axle/builder/sandbox"
+	"github.com/python-wheel-build/axle/cmd/axle/host"
 	"github.com/python-wheel-build/axle/index"
 	"github.com/python-wheel-build/axle/resolver"
+	"github.com/python-wheel-build/axle/resolver/names"
+	"github.com/python-wheel-build/axle/resolver/source"
 	"github.com/python-wheel-build/axle/resolver/upstream"
 )
 
@@ -63,24 +66,24 @@ func (c serveCmd) Run(ctx context.Context, s *streams) error {
 	}
 	defer store.Close()
 
-	netrc, err := readNetrc()
+	netrc, err := host.Netrc()
 	if err != nil {
 		return err
 	}
 	client := &upstream.Client{Credentials: netrc.Credentials, Fresh: time.Minute, Agent: "axle/" + version()}
-	catalog := &resolver.Catalog{Store: store, Upstream: client}
+	catalog := &resolver.Catalog{Sources: source.Sources{Store: store, Upstream: client}}
 	machines := &machine.Machines{}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	queue := builder.NewLocal(catalog, machines, tools, "axle "+version(), max(c.Workers, 1))
 	queue.Limits = sandbox.Limits{Wall: c.LimitTime, Memory: c.LimitMemory << 30, Disk: c.LimitDisk << 30}
-	if queue.Registry, err = crateRegistry(c.Crates); err != nil && c.Crates != "" {
+	if queue.Registry, err = host.CrateRegistry(c.Crates); err != nil && c.Crates != "" {
 		return err
 	} else if err != nil {
 		log.Warn("cargo's configuration on this machine can't be used: crates are asked of its default registry", "err", err)
 	}
 	b := &builder.Builder{Catalog: catalog, Tools: tools, Machines: machines, Queue: queue, Watch: tellBuilds(log)}
-	names := &resolver.Names{Store: store}
+	names := &names.Names{Store: store}
 	front := &index.Server{Catalog: catalog, Names: names, Builder: b, Registry: registry, Hosts: c.hosts(), Early: c.early(), Log: log}
 	b.Index = front.Private()
 	b.Start(ctx, registry)

@@ -11,6 +11,7 @@ import (
 	"github.com/python-wheel-build/axle/internal/version"
 	"github.com/python-wheel-build/axle/resolver"
 	"github.com/python-wheel-build/axle/resolver/estimate"
+	"github.com/python-wheel-build/axle/resolver/source"
 	"github.com/python-wheel-build/axle/resolver/view"
 )
 
@@ -30,7 +31,7 @@ func newWorld(t *testing.T) *world {
 	store, err := cas.Open(t.Context(), backend, t.TempDir())
 	w.ok(err)
 	t.Cleanup(func() { _ = store.Close() })
-	w.catalog = &resolver.Catalog{Store: store}
+	w.catalog = &resolver.Catalog{Sources: source.Sources{Store: store}}
 	return w
 }
 

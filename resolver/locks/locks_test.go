@@ -13,6 +13,7 @@ import (
 	"github.com/python-wheel-build/axle/internal/version"
 	"github.com/python-wheel-build/axle/resolver"
 	"github.com/python-wheel-build/axle/resolver/locks"
+	"github.com/python-wheel-build/axle/resolver/source"
 )
 
 // TestLocks: what was made for a recipe last counts until a record names what a wheel was built with; damage and loss mean none.
@@ -70,7 +71,7 @@ func TestLocks(t *testing.T) {
 	// Records: the oldest that has any.
 	digest, err := recipe.Digest()
 	ok(err)
-	catalog := &resolver.Catalog{Store: store}
+	catalog := &resolver.Catalog{Sources: source.Sources{Store: store}}
 	for i, l := range []map[string]cas.Digest{nil, second, first} {
 		wheel, err := store.AddBytes(ctx, []byte{byte(i)})
 		ok(err)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/python-wheel-build/axle/internal/dist"
 	"github.com/python-wheel-build/axle/internal/version"
+	"github.com/python-wheel-build/axle/resolver/view/config"
 )
 
 var linux = map[string]string{
@@ -108,14 +109,14 @@ func TestAdmits(t *testing.T) {
 
 func TestConstraintFilesNamed(t *testing.T) {
 	dir := t.TempDir()
-	_, err := Config{Constraints: []string{filepath.Join(dir, "gone.txt")}}.read()
+	_, err := read(config.View{Constraints: []string{filepath.Join(dir, "gone.txt")}})
 	wantError(t, err, filepath.Join(dir, "gone.txt")+": ", "no such file")
-	_, err = Config{Constraints: []string{dir}}.read()
+	_, err = read(config.View{Constraints: []string{dir}})
 	wantError(t, err, dir+": ", "not a file")
 	big := filepath.Join(dir, "big.txt")
-	if err := os.WriteFile(big, []byte(strings.Repeat("#", maxFile+1)), 0o644); err != nil {
+	if err := os.WriteFile(big, []byte(strings.Repeat("#", config.MaxFile+1)), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	_, err = Config{Constraints: []string{big}}.read()
+	_, err = read(config.View{Constraints: []string{big}})
 	wantError(t, err, big+": ", "larger than")
 }

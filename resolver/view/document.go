@@ -17,6 +17,7 @@ import (
 	"github.com/python-wheel-build/axle/internal/dist"
 	"github.com/python-wheel-build/axle/internal/version"
 	"github.com/python-wheel-build/axle/resolver/environ"
+	"github.com/python-wheel-build/axle/resolver/view/config"
 )
 
 // maxDocument bounds a view's document, maxText the text of one component of the environment.
@@ -83,7 +84,7 @@ func decode(b []byte) (*View, error) {
 		}
 	}
 	if v.WheelsOnly == "" {
-		v.WheelsOnly = Refuse
+		v.WheelsOnly = config.Refuse
 	}
 	for _, line := range d.Constraints {
 		r, err := dist.ParseRequirement(line)
@@ -96,11 +97,11 @@ func decode(b []byte) (*View, error) {
 		v.patches[p.Project] = append(v.patches[p.Project], p)
 	}
 	for _, i := range d.Indexes {
-		u, err := indexURL(i.URL)
+		u, err := config.IndexURL(i.URL)
 		if err != nil {
 			return nil, fmt.Errorf("index %s: %w", i.Name, err)
 		}
-		v.Indexes = append(v.Indexes, Index{i.Name, u})
+		v.Indexes = append(v.Indexes, config.Index{Name: i.Name, URL: u})
 	}
 	return v, nil
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/python-wheel-build/axle/cas"
 	"github.com/python-wheel-build/axle/internal/dist"
+	"github.com/python-wheel-build/axle/resolver/view/config"
 )
 
 func FuzzSettings(f *testing.F) {
@@ -139,7 +140,6 @@ func FuzzConstraints(f *testing.F) {
 		}
 	})
 }
-
 func FuzzConfig(f *testing.F) {
 	for _, s := range []string{
 		"views: {v: {}}", "views:\n  v:\n    upstream: {a: 'http://u:p@x/'}\n    private: ['a-*']\n    environment: {paths: {a: b}, env: [A]}\n",
@@ -148,7 +148,7 @@ func FuzzConfig(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		views, err := parseConfig("axle.yaml", "/dir", []byte(text))
+		views, err := config.Parse("axle.yaml", "/dir", []byte(text))
 		if err != nil {
 			if !strings.HasPrefix(err.Error(), "axle.yaml:") {
 				t.Fatalf("the error does not name the file: %v", err)
@@ -157,12 +157,12 @@ func FuzzConfig(f *testing.F) {
 		}
 		for _, c := range views {
 			for _, i := range c.Upstream {
-				if again, err := indexURL(i.URL.String()); err != nil || again.String() != i.URL.String() {
+				if again, err := config.IndexURL(i.URL.String()); err != nil || again.String() != i.URL.String() {
 					t.Fatalf("index %s is not in normal form: %v, %v", i.URL, again, err)
 				}
 			}
 			c.Constraints, c.Settings = nil, ""
-			d, _, err := c.document(inputs{}, nil, dist.Target{})
+			d, _, err := documentOf(c, inputs{}, nil, dist.Target{})
 			if err != nil {
 				t.Fatalf("a configuration that was read can't be published: %v", err)
 			}

@@ -15,12 +15,13 @@ import (
 	"github.com/python-wheel-build/axle/cas"
 	"github.com/python-wheel-build/axle/internal/dist"
 	"github.com/python-wheel-build/axle/resolver/environ"
+	"github.com/python-wheel-build/axle/resolver/view/config"
 )
 
 // inputs are the bytes of all files that a view is made of.
 type inputs struct {
 	settings    tree
-	constraints [][]byte // as Config.Constraints
+	constraints [][]byte // as config.View has them
 }
 
 // Publish makes a view of what the configuration, the files it names and this machine say now, and stores it: patches and texts
@@ -28,19 +29,19 @@ type inputs struct {
 // the next. Publishing the same again is harmless and gives the same digest.
 //
 // Errors name the file, the line where there is one, and what to do. Nothing but unreferenced blobs is stored when it fails.
-func Publish(ctx context.Context, store *cas.Store, c Config, env environ.Set, t dist.Target) (*View, error) {
-	first, err := c.read()
+func Publish(ctx context.Context, store *cas.Store, c config.View, env environ.Set, t dist.Target) (*View, error) {
+	first, err := read(c)
 	if err != nil {
 		return nil, err
 	}
-	second, err := c.read()
+	second, err := read(c)
 	if err != nil {
 		return nil, err
 	}
 	if changed := first.differ(second, c); changed != "" {
 		return nil, fmt.Errorf("%s changed while being read: publish again when nobody writes to it", changed)
 	}
-	d, blobs, err := c.document(first, env, t)
+	d, blobs, err := documentOf(c, first, env, t)
 	if err != nil {
 		return nil, err
 	}
@@ -64,12 +65,12 @@ func Publish(ctx context.Context, store *cas.Store, c Config, env environ.Set, t
 }
 
 // read reads every file once.
-func (c Config) read() (in inputs, err error) {
+func read(c config.View) (in inputs, err error) {
 	fsys := c.SettingsFS
 	if fsys == nil && c.Settings != "" {
 		root, err := os.OpenRoot(c.Settings)
 		if err != nil {
-			return in, unreadable(c.Settings, err)
+			return in, config.Unreadable(c.Settings, err)
 		}
 		defer root.Close()
 		fsys = root.FS()
@@ -80,7 +81,7 @@ func (c Config) read() (in inputs, err error) {
 		}
 	}
 	for _, name := range c.Constraints {
-		b, err := readFile(name)
+		b, err := config.ReadFile(name)
 		if err != nil {
 			return in, err
 		}
@@ -90,7 +91,7 @@ func (c Config) read() (in inputs, err error) {
 }
 
 // differ names the first file that is not the same in both, "" when all are.
-func (in inputs) differ(other inputs, c Config) string {
+func (in inputs) differ(other inputs, c config.View) string {
 	names := slices.Concat(slices.Collect(maps.Keys(in.settings)), slices.Collect(maps.Keys(other.settings)))
 	slices.Sort(names)
 	for _, p := range names {
@@ -108,12 +109,12 @@ func (in inputs) differ(other inputs, c Config) string {
 	return ""
 }
 
-// document interprets the inputs; blobs are the bytes that it names by digest.
-func (c Config) document(in inputs, env environ.Set, t dist.Target) (*document, [][]byte, error) {
+// documentOf makes the document of the inputs; blobs are the bytes that it names by digest.
+func documentOf(c config.View, in inputs, env environ.Set, t dist.Target) (*document, [][]byte, error) {
 	if c.Variant == "" {
-		c.Variant = DefaultVariant
+		c.Variant = config.DefaultVariant
 	}
-	if err := checkVariant(c.Variant); err != nil {
+	if err := config.CheckVariant(c.Variant); err != nil {
 		return nil, nil, err
 	}
 	environment := map[string]string{}
@@ -153,20 +154,20 @@ func (c Config) document(in inputs, env environ.Set, t dist.Target) (*document, 
 	}
 
 	for _, i := range c.Upstream {
-		if err := checkName(i.Name); err != nil {
+		if err := config.CheckName(i.Name); err != nil {
 			return nil, nil, fmt.Errorf("upstream: %w", err)
 		}
 		if slices.ContainsFunc(d.Indexes, func(other indexDocument) bool { return other.Name == i.Name }) {
 			return nil, nil, fmt.Errorf("upstream: two indexes are named %s", i.Name)
 		}
-		u, err := indexURL(i.URL.String())
+		u, err := config.IndexURL(i.URL.String())
 		if err != nil {
 			return nil, nil, fmt.Errorf("upstream %s: %w", i.Name, err)
 		}
 		d.Indexes = append(d.Indexes, indexDocument{i.Name, u.String()})
 	}
 	for _, s := range c.Private {
-		glob, err := privateGlob(s)
+		glob, err := config.PrivateGlob(s)
 		if err != nil {
 			return nil, nil, fmt.Errorf("private: %w", err)
 		}
@@ -175,11 +176,11 @@ func (c Config) document(in inputs, env environ.Set, t dist.Target) (*document, 
 	slices.Sort(d.Private)
 	d.Private = slices.Compact(d.Private)
 	switch c.WheelsOnly {
-	case "", Refuse:
-	case PreBuilt:
-		d.WheelsOnly = PreBuilt
+	case "", config.Refuse:
+	case config.PreBuilt:
+		d.WheelsOnly = config.PreBuilt
 	default:
-		return nil, nil, fmt.Errorf("wheels_only: %q is neither %s nor %s", c.WheelsOnly, Refuse, PreBuilt)
+		return nil, nil, fmt.Errorf("wheels_only: %q is neither %s nor %s", c.WheelsOnly, config.Refuse, config.PreBuilt)
 	}
 	return d, blobs, nil
 }

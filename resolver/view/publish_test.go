@@ -18,6 +18,7 @@ import (
 	"github.com/python-wheel-build/axle/cas/disk"
 	"github.com/python-wheel-build/axle/internal/dist"
 	"github.com/python-wheel-build/axle/resolver/environ"
+	"github.com/python-wheel-build/axle/resolver/view/config"
 )
 
 func mustProject(t testing.TB, s string) dist.Project {
@@ -43,20 +44,20 @@ func newStore(t *testing.T) *cas.Store {
 	return s
 }
 
-func index(t testing.TB, name, u string) Index {
+func index(t testing.TB, name, u string) config.Index {
 	t.Helper()
 	parsed, err := url.Parse(u)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Index{name, parsed}
+	return config.Index{Name: name, URL: parsed}
 }
 
 var systemText = []byte("package libc6:amd64 2.36-9\n")
 
 // example is a configuration that uses everything, and what it is published with.
 type example struct {
-	Config
+	config.View
 	constraints string
 	env         environ.Set
 	target      dist.Target
@@ -68,8 +69,8 @@ func newExample(t testing.TB) *example {
 		markers[k] = v
 	}
 	return &example{
-		Config: Config{
-			Settings: "over", Variant: "cpu", Python: "python3.11", Build: OnDemand, WheelsOnly: PreBuilt,
+		View: config.View{
+			Settings: "over", Variant: "cpu", Python: "python3.11", Build: config.OnDemand, WheelsOnly: config.PreBuilt,
 			SettingsFS: files(
 				"settings.yaml", "packages: {Bar: {build_dir: src}}\nbackends: {mesonpy: {config_settings: {build-dir: /build/meson}}}\n",
 				"settings/foo.yaml", "env: {A: '1', B: 2}\nconfig_settings: {--x: [y, z]}\nvariants: {cpu: {env: {A: '<&>'}}, cuda: {pre_built: true}}\n",
@@ -77,7 +78,7 @@ func newExample(t testing.TB) *example {
 				"patches/foo/1.patch", "one",
 				"patches/foo-1.0/0.patch", "two",
 			),
-			Upstream: []Index{index(t, "main", "https://main.example/simple"), index(t, "also", "http://also.example/")},
+			Upstream: []config.Index{index(t, "main", "https://main.example/simple"), index(t, "also", "http://also.example/")},
 			Private:  []string{"zeta", "Acme_*"},
 		},
 		constraints: "foo>=1 ; python_version >= '3'\nbar<2\nbaz<1; sys_platform == 'win32'\n",
@@ -104,7 +105,7 @@ func (e *example) publish(t testing.TB, store *cas.Store) (*View, error) {
 		t.Fatal(err)
 	}
 	e.Constraints = []string{name}
-	return Publish(context.Background(), store, e.Config, e.env, e.target)
+	return Publish(context.Background(), store, e.View, e.env, e.target)
 }
 
 func (e *example) mustPublish(t testing.TB, store *cas.Store) *View {
@@ -134,7 +135,7 @@ func TestGoldenDocument(t *testing.T) {
 		t.Errorf("digest %s is not the document's %s", v.Digest(), want)
 	}
 
-	bare, err := Publish(ctx, store, Config{}, nil, dist.Target{Python: "cp311", ABI: "cp311", Platform: "linux_x86_64"})
+	bare, err := Publish(ctx, store, config.View{}, nil, dist.Target{Python: "cp311", ABI: "cp311", Platform: "linux_x86_64"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,7 +212,7 @@ func TestDigestIgnores(t *testing.T) {
 		"constraints in other words": func(e *example) {
 			e.constraints = "# why\nBar  <2 # because\n\nfoo>=1\nfoo>=1\nqux<1; python_version < '3'\nfree\n"
 		},
-		"policy of the name":      func(e *example) { e.Build = Never },
+		"policy of the name":      func(e *example) { e.Build = config.Never },
 		"the interpreter's path":  func(e *example) { e.Python = "/opt/python" },
 		"order of private globs":  func(e *example) { e.Private = []string{"acme-*", "zeta", "ZETA"} },
 		"a slash at a URL's end":  func(e *example) { e.Upstream[0] = index(t, "main", "https://MAIN.example/simple/") },
@@ -258,7 +259,7 @@ func TestDigestSees(t *testing.T) {
 		"index URL":          func(e *example) { e.Upstream[0] = index(t, "main", "https://main.example/other/") },
 		"index order":        func(e *example) { e.Upstream[0], e.Upstream[1] = e.Upstream[1], e.Upstream[0] },
 		"private":            func(e *example) { e.Private = nil },
-		"wheels only":        func(e *example) { e.WheelsOnly = Refuse },
+		"wheels only":        func(e *example) { e.WheelsOnly = config.Refuse },
 	} {
 		e := newExample(t)
 		change(e)
@@ -323,7 +324,7 @@ func TestDiffer(t *testing.T) {
 		"over/b":   {settings: tree{"a": []byte("1"), "b": nil}, constraints: one.constraints},
 		"file.txt": {settings: one.settings, constraints: [][]byte{[]byte("y")}},
 	} {
-		if got := one.differ(other, Config{Settings: "over", Constraints: []string{"file.txt"}}); got != want {
+		if got := one.differ(other, config.View{Settings: "over", Constraints: []string{"file.txt"}}); got != want {
 			t.Errorf("differ = %q, want %q", got, want)
 		}
 	}
@@ -368,7 +369,7 @@ func TestLoadRefused(t *testing.T) {
 
 // The settings folder that Axle is shipped with says what its files promise.
 func TestShippedDefaults(t *testing.T) {
-	v, err := Publish(context.Background(), newStore(t), Config{Settings: "../../cmd/axle/defaults"}, nil, newExample(t).target)
+	v, err := Publish(context.Background(), newStore(t), config.View{Settings: "../../cmd/axle/defaults"}, nil, newExample(t).target)
 	if err != nil {
 		t.Fatal(err)
 	}

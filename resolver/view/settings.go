@@ -12,6 +12,7 @@ import (
 
 	"github.com/python-wheel-build/axle/cas"
 	"github.com/python-wheel-build/axle/internal/dist"
+	"github.com/python-wheel-build/axle/resolver/view/config"
 	"github.com/python-wheel-build/axle/resolver/view/pyyaml"
 )
 
@@ -128,10 +129,7 @@ type settingsReader struct {
 	where    map[dist.Project]string // which file speaks of a project
 }
 
-var (
-	envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
-	module  = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*$`)
-)
+var module = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*$`)
 
 // global reads settings.yaml. `backends` is Axle's own addition to fromager's format.
 func (r *settingsReader) global(name string, b []byte) error {
@@ -244,7 +242,7 @@ func (r *settingsReader) project(f pyyaml.File, p dist.Project, n *yaml.Node) er
 
 func environment(f pyyaml.File, n *yaml.Node) (vars []variable, err error) {
 	return vars, f.Each(n, "env", func(key, value *yaml.Node) error {
-		if !envName.MatchString(key.Value) {
+		if !config.EnvName.MatchString(key.Value) {
 			return f.Errorf(key, "env: %q is not the name of an environment variable", key.Value)
 		}
 		s, err := f.Stringified(value, "env: "+key.Value)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/python-wheel-build/axle/internal/dist"
 	"github.com/python-wheel-build/axle/internal/version"
+	"github.com/python-wheel-build/axle/resolver/view/config"
 	"github.com/python-wheel-build/axle/resolver/view/pyyaml"
 )
 
@@ -260,7 +261,7 @@ func TestLayoutRefused(t *testing.T) {
 		{"one version twice", files("patches/foo-1.0/1.patch", "x", "patches/foo-1/2.patch", "x"), "over/patches/foo-1: ", []string{"foo-1.0 is", "keep one"}},
 		{"empty patch", files("patches/foo/1.patch", ""), "over/patches/foo/1.patch: ", []string{"empty"}},
 		{"empty patch of another variant", files("patches/foo/cuda/1.patch", ""), "over/patches/foo/cuda/1.patch: ", []string{"empty"}},
-		{"huge", files("patches/foo/1.patch", strings.Repeat("x", maxFile+1)), "over/patches/foo/1.patch: ", []string{"larger than 16 MiB"}},
+		{"huge", files("patches/foo/1.patch", strings.Repeat("x", config.MaxFile+1)), "over/patches/foo/1.patch: ", []string{"larger than 16 MiB"}},
 		{"control character", files("patches/foo/a\nb.patch", "x"), `"over/patches/foo/a\nb.patch": `, []string{"rename"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -293,7 +294,7 @@ func TestLinks(t *testing.T) {
 	}
 	link("foo.yaml", "settings/bar.yaml")
 	link("foo", "patches/bar")
-	in, err := Config{Settings: over}.read()
+	in, err := read(config.View{Settings: over})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -311,19 +312,19 @@ func TestLinks(t *testing.T) {
 		{dir, "patches/out"},
 	} {
 		name := link(c[0], c[1])
-		_, err := Config{Settings: over}.read()
+		_, err := read(config.View{Settings: over})
 		wantError(t, err, name+": ", "leaves the settings folder")
 		os.Remove(name)
 	}
 	name := link("nowhere.yaml", "settings/gone.yaml")
-	_, err = Config{Settings: over}.read()
+	_, err = read(config.View{Settings: over})
 	wantError(t, err, name+": ", "no such file")
 	os.Remove(name)
 	name = link(".", "patches/loop")
-	_, err = Config{Settings: over}.read()
+	_, err = read(config.View{Settings: over})
 	wantError(t, err, filepath.Join(over, "patches/loop/"), "not part of a settings folder")
 	os.Remove(name)
-	_, err = Config{Settings: over + "x"}.read()
+	_, err = read(config.View{Settings: over + "x"})
 	wantError(t, err, over+"x: ", "no such file")
 }
 
@@ -355,5 +356,16 @@ func TestEffectiveSettings(t *testing.T) {
 	}
 	if n := len(maps.Clone(v.Backends)["other"]); n != 2 {
 		t.Errorf("the view was changed: %v", v.Backends)
+	}
+}
+
+func TestPrivate(t *testing.T) {
+	v := &View{Private: []string{"acme-*", "*-internal", "one"}}
+	for p, want := range map[string]bool{
+		"acme-foo": true, "acme": false, "my-acme-foo": false, "x-internal": true, "one": true, "one-two": false, "two": false,
+	} {
+		if got := v.IsPrivate(mustProject(t, p)); got != want {
+			t.Errorf("IsPrivate(%s) = %v, want %v", p, got, want)
+		}
 	}
 }

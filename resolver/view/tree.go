@@ -2,12 +2,9 @@ package view
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
-	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -19,13 +16,11 @@ import (
 
 	"github.com/python-wheel-build/axle/internal/dist"
 	"github.com/python-wheel-build/axle/internal/version"
+	"github.com/python-wheel-build/axle/resolver/view/config"
 )
 
-// A settings folder is small; these bound what a wrong path can do.
-const (
-	maxFile = 16 << 20
-	maxTree = 256 << 20
-)
+// maxTree bounds what a wrong path can do: a settings folder is small.
+const maxTree = 256 << 20
 
 const layout = "a settings folder holds settings.yaml, settings/<project>.yaml, patches/<project>[-<version>]/[<variant>/]*.patch, " +
 	"and notes (*.md, *.txt, names that begin with a dot), which are not read"
@@ -42,7 +37,7 @@ func readTree(fsys fs.FS, name string) (tree, error) {
 	walk = func(dir string, depth int) error {
 		entries, err := fs.ReadDir(fsys, dir)
 		if err != nil {
-			return unreadable(filepath.Join(name, dir), err)
+			return config.Unreadable(filepath.Join(name, dir), err)
 		}
 		for _, e := range entries {
 			p := path.Join(dir, e.Name())
@@ -55,7 +50,7 @@ func readTree(fsys fs.FS, name string) (tree, error) {
 			}
 			info, err := fs.Stat(fsys, p) // through links
 			if err != nil {
-				return unreadable(shown, err)
+				return config.Unreadable(shown, err)
 			}
 			switch top := dir == "."; {
 			case info.IsDir() && depth < 4 && (!top || p == "settings" || p == "patches"):
@@ -63,9 +58,9 @@ func readTree(fsys fs.FS, name string) (tree, error) {
 					return err
 				}
 			case info.Mode().IsRegular() && (!top || p == "settings.yaml"):
-				b, err := readBounded(fsys, p, maxFile)
+				b, err := config.ReadBounded(fsys, p, config.MaxFile)
 				if err != nil {
-					return unreadable(shown, err)
+					return config.Unreadable(shown, err)
 				}
 				if total += len(b); total > maxTree {
 					return fmt.Errorf("%s: the settings folder holds more than %d MiB: is that the right folder?", name, maxTree>>20)
@@ -84,46 +79,6 @@ func readTree(fsys fs.FS, name string) (tree, error) {
 func isNote(e fs.DirEntry) bool {
 	name := e.Name()
 	return strings.HasPrefix(name, ".") || !e.IsDir() && (strings.HasSuffix(name, ".md") || strings.HasSuffix(name, ".txt"))
-}
-
-func unreadable(name string, err error) error {
-	if cause := (*fs.PathError)(nil); errors.As(err, &cause) {
-		// os.Root's own words for a link that leaves it; it has no error value for that.
-		if strings.Contains(cause.Err.Error(), "escapes") {
-			return fmt.Errorf("%s: a link that leaves the settings folder: copy the file there instead", name)
-		}
-		err = cause.Err
-	}
-	return fmt.Errorf("%s: %w", name, err)
-}
-
-// readFile reads one file that a person named.
-func readFile(name string) ([]byte, error) {
-	info, err := os.Stat(name) // first: opening a pipe would wait for its writer
-	if err == nil && !info.Mode().IsRegular() {
-		err = errors.New("not a file")
-	}
-	if err != nil {
-		return nil, unreadable(name, err)
-	}
-	b, err := readBounded(os.DirFS(filepath.Dir(name)), filepath.Base(name), maxFile)
-	if err != nil {
-		return nil, unreadable(name, err)
-	}
-	return b, nil
-}
-
-func readBounded(fsys fs.FS, name string, limit int64) ([]byte, error) {
-	f, err := fsys.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err == nil && int64(len(b)) > limit {
-		err = fmt.Errorf("larger than %d MiB", limit>>20)
-	}
-	return b, err
 }
 
 // decided is what a settings folder says for one variant.

@@ -1,7 +1,7 @@
 // Package view holds everything that a person decided about how wheels are built, as content: settings, patches, constraints,
 // environment, target and the order of the indexes, in one canonical document that its SHA-256 names for ever.
 //
-// [ReadConfig] reads axle.yaml, [Publish] turns one of its views and the files it names into a [View], and [Load] gives that back
+// [config.Read] reads axle.yaml, [Publish] turns one of its views and the files it names into a [View], and [Load] gives that back
 // from a store. What a person wrote differently but means the same (comments, key order, another variant's settings) gives the same
 // digest.
 package view
@@ -9,15 +9,14 @@ package view
 import (
 	"fmt"
 	"maps"
-	"net/url"
 	"path"
 	"regexp"
 	"slices"
-	"strings"
 
 	"github.com/python-wheel-build/axle/cas"
 	"github.com/python-wheel-build/axle/internal/dist"
 	"github.com/python-wheel-build/axle/internal/version"
+	"github.com/python-wheel-build/axle/resolver/view/config"
 )
 
 // Digest names a view: "sha256:<64 hex digits>" of its document's bytes, which are a blob.
@@ -33,12 +32,6 @@ func ParseDigest(s string) (Digest, error) {
 	return Digest(s), nil
 }
 
-// Index is an upstream index: its URL ends with a slash and holds no user, query or fragment.
-type Index struct {
-	Name string
-	URL  *url.URL
-}
-
 // ProjectPatch is a patch and what it is for.
 type ProjectPatch struct {
 	Project dist.Project `json:"project"`
@@ -46,12 +39,6 @@ type ProjectPatch struct {
 	Version version.Version `json:"version,omitzero"`
 	Patch
 }
-
-// What to do with a version that an index has only as wheels.
-const (
-	Refuse   = "refuse"    // there is no source to build: say so
-	PreBuilt = "pre-built" // take the wheel as it is, marked so
-)
 
 // View is one published view. It is never changed after Publish or Load; all methods may be called at the same time.
 type View struct {
@@ -66,10 +53,10 @@ type View struct {
 	Environment map[string]string
 	Target      dist.Target
 	// Indexes in the order in which they are asked.
-	Indexes []Index
+	Indexes []config.Index
 	// Private are globs of projects that no index is asked for.
 	Private []string
-	// WheelsOnly is Refuse or PreBuilt.
+	// WheelsOnly is config.Refuse or config.PreBuilt.
 	WheelsOnly string
 	// Origins are who may vouch for a wheel.
 	Origins []string
@@ -132,7 +119,7 @@ func unset(backends map[string]ConfigSettings, own ConfigSettings) map[string]Co
 func (v *View) PreBuilt(p dist.Project) bool { return v.Projects[p].PreBuilt }
 
 // TakesOnlyWheels says that a version that an index has only as wheels is taken as it is.
-func (v *View) TakesOnlyWheels() bool { return v.WheelsOnly == PreBuilt }
+func (v *View) TakesOnlyWheels() bool { return v.WheelsOnly == config.PreBuilt }
 
 // Constraints are the ones that hold for the target, in normal form without markers, sorted: `project specifiers`, one per line of
 // a pip constraints file.
@@ -155,20 +142,6 @@ func (v *View) IsPrivate(p dist.Project) bool {
 		ok, _ := path.Match(glob, string(p)) // checked when published: no glob holds anything but names and *
 		return ok
 	})
-}
-
-var (
-	globForm   = regexp.MustCompile(`^[a-z0-9*-]+$`)
-	separators = regexp.MustCompile(`[-_.]+`)
-)
-
-// privateGlob brings a glob over project names into the names' normal form.
-func privateGlob(s string) (string, error) {
-	glob := separators.ReplaceAllString(strings.ToLower(s), "-")
-	if !globForm.MatchString(glob) {
-		return "", fmt.Errorf("%q is not a glob over project names: use letters, digits, - and *", s)
-	}
-	return glob, nil
 }
 
 // blob is the view's document as the store names it.

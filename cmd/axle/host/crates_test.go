@@ -1,4 +1,4 @@
-package main
+package host
 
 import (
 	"maps"
@@ -43,7 +43,7 @@ func TestCrateRegistry(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			r, err := crateRegistry(test.mirror)
+			r, err := CrateRegistry(test.mirror)
 			if test.fails != "" {
 				if err == nil || !strings.Contains(err.Error(), test.fails) || strings.Contains(err.Error(), "secret") {
 					t.Errorf("got %v, want %q", err, test.fails)

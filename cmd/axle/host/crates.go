@@ -1,4 +1,4 @@
-package main
+package host
 
 import (
 	"errors"
@@ -20,9 +20,9 @@ import (
 // is to be run in place of rustc, is for builds of this machine and not for Axle's.
 var ofRegistry = []string{"source", "registries", "http", "net"}
 
-// crateRegistry is where cargo of this machine gets crates, by its home's configuration and the environment. A mirror, the URL of a
+// CrateRegistry is where cargo of this machine gets crates, by its home's configuration and the environment. A mirror, the URL of a
 // registry, wins over its [source] tables.
-func crateRegistry(mirror string) (crates.Registry, error) {
+func CrateRegistry(mirror string) (crates.Registry, error) {
 	r := crates.Registry{Env: map[string]string{}}
 	for _, variable := range os.Environ() {
 		name, value, _ := strings.Cut(variable, "=")

@@ -1,4 +1,4 @@
-package main
+package host
 
 import (
 	"context"
@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// rustToolchain is the folder of the Rust toolchain that rustc of PATH belongs to, "" where there is none. One that the package manager
+// RustToolchain is the folder of the Rust toolchain that rustc of PATH belongs to, "" where there is none. One that the package manager
 // installed in /usr is a part of the system, which builds see anyway.
-func rustToolchain(ctx context.Context) (string, error) {
+func RustToolchain(ctx context.Context) (string, error) {
 	rustc, err := exec.LookPath("rustc")
 	if err != nil {
 		return "", nil

@@ -1,4 +1,4 @@
-package main
+package host
 
 import (
 	"fmt"
@@ -34,7 +34,7 @@ func pipEnv(t *testing.T, conf string, env map[string]string) {
 }
 
 // show writes what was found, passwords too.
-func show(found []namedURL) string {
+func show(found []Index) string {
 	var b strings.Builder
 	for _, n := range found {
 		fmt.Fprintf(&b, "%s %s", n.Name, n.URL)
@@ -78,7 +78,7 @@ func TestPipIndexes(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			pipEnv(t, test.conf, test.env)
-			found, err := pipIndexes(t.Context(), "python3")
+			found, err := PipIndexes(t.Context(), "python3")
 			if test.err != "" {
 				if err == nil || !strings.Contains(err.Error(), test.err) || !strings.Contains(err.Error(), "name an upstream in the configuration") || strings.Contains(err.Error(), "hunter2") {
 					t.Errorf("%v, want %s", err, test.err)
@@ -95,7 +95,7 @@ func TestPipIndexes(t *testing.T) {
 // What pip uses when nothing is set is only pip's to know.
 func TestPipDefaultIndex(t *testing.T) {
 	pipEnv(t, "", nil)
-	found, err := pipIndexes(t.Context(), "python3")
+	found, err := PipIndexes(t.Context(), "python3")
 	if err != nil || len(found) != 1 || found[0].Name != "main" || found[0].URL.Scheme != "https" || !strings.Contains(found[0].URL.Path, "simple") {
 		t.Errorf("%v, %v", found, err)
 	}
@@ -108,12 +108,12 @@ func TestPythonWithoutPip(t *testing.T) {
 		t.Fatalf("%v: %s", err, out)
 	}
 	python := filepath.Join(dir, "bin", "python")
-	found, err := pipIndexes(t.Context(), python)
+	found, err := PipIndexes(t.Context(), python)
 	if err != nil || show(found) != "main http://127.0.0.1:3/a\n" {
 		t.Errorf("with another pip on PATH: %s%v", show(found), err)
 	}
 	t.Setenv("PATH", t.TempDir())
-	if _, err = pipIndexes(t.Context(), python); err == nil || !strings.Contains(err.Error(), "No module named pip") || !strings.Contains(err.Error(), "name an upstream in the configuration") {
+	if _, err = PipIndexes(t.Context(), python); err == nil || !strings.Contains(err.Error(), "No module named pip") || !strings.Contains(err.Error(), "name an upstream in the configuration") {
 		t.Errorf("with none: %v", err)
 	}
 }
@@ -125,7 +125,7 @@ func TestPipOfThisFolder(t *testing.T) {
 	if err := os.WriteFile("pip.py", []byte("print(\"global.index-url='http://127.0.0.1:3/evil'\")\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	found, err := pipIndexes(t.Context(), "python3")
+	found, err := PipIndexes(t.Context(), "python3")
 	if err != nil || show(found) != "main http://127.0.0.1:3/a\n" {
 		t.Errorf("%s%v", show(found), err)
 	}
@@ -153,7 +153,7 @@ func TestReadNetrc(t *testing.T) {
 	u := &url.URL{Scheme: "https", Host: "a.test"}
 	user := func(want string) {
 		t.Helper()
-		n, err := readNetrc()
+		n, err := Netrc()
 		got, _, _ := n.Credentials(u)
 		if err != nil || got != want {
 			t.Errorf("%q, %v; want %q", got, err, want)
@@ -176,11 +176,11 @@ func TestReadNetrc(t *testing.T) {
 	user("named")
 	name := write("bad", "machine a.test pass hunter2")
 	t.Setenv("NETRC", name)
-	if _, err := readNetrc(); err == nil || !strings.Contains(err.Error(), name) || strings.Contains(err.Error(), "hunter2") {
+	if _, err := Netrc(); err == nil || !strings.Contains(err.Error(), name) || strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("bad: %v", err)
 	}
 	t.Setenv("NETRC", filepath.Join(home, "none"))
-	if _, err := readNetrc(); err == nil || !strings.Contains(err.Error(), "unset NETRC") {
+	if _, err := Netrc(); err == nil || !strings.Contains(err.Error(), "unset NETRC") {
 		t.Errorf("missing: %v", err)
 	}
 }

@@ -1,4 +1,4 @@
-package view
+package config
 
 import (
 	"os"
@@ -17,7 +17,7 @@ func writeConfig(t *testing.T, text string) string {
 	return file
 }
 
-func TestReadConfig(t *testing.T) {
+func TestRead(t *testing.T) {
 	file := writeConfig(t, `
 views:
   default:
@@ -33,7 +33,7 @@ views:
   plain: {}
   relative: {python: ./py/bin/python3, upstream: {}}
 `)
-	views, err := ReadConfig(file)
+	views, err := Read(file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +47,7 @@ views:
 		t.Errorf("upstream %q, want the file's order and a slash at the end: %q", upstream, want)
 	}
 	c.Upstream = nil
-	want := Config{
+	want := View{
 		Settings: filepath.Join(dir, "overrides"), Variant: "cuda12.8-ubi9", Python: "python3.11", Build: Never, WheelsOnly: PreBuilt,
 		Constraints: []string{filepath.Join(dir, "constraints.txt"), "/etc/more.txt"},
 		Env:         []string{"CC", "CFLAGS"}, Paths: map[string]string{"rust": filepath.Join(filepath.Dir(dir), "rust")},
@@ -56,7 +56,7 @@ views:
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
 	}
-	if got, want := views["plain"], (Config{Variant: "cpu", Build: OnDemand, WheelsOnly: Refuse}); !reflect.DeepEqual(got, want) {
+	if got, want := views["plain"], (View{Variant: "cpu", Build: OnDemand, WheelsOnly: Refuse}); !reflect.DeepEqual(got, want) {
 		t.Errorf("defaults: got %+v, want %+v", got, want)
 	}
 	if c := views["relative"]; c.Python != filepath.Join(dir, "py/bin/python3") || c.Upstream == nil || len(c.Upstream) != 0 {
@@ -64,7 +64,7 @@ views:
 	}
 }
 
-func TestReadConfigRefused(t *testing.T) {
+func TestReadRefused(t *testing.T) {
 	in := func(line string) string { return "views:\n  v:\n    " + line + "\n" }
 	for _, c := range []struct {
 		name, yaml, where string
@@ -110,25 +110,26 @@ func TestReadConfigRefused(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			file := writeConfig(t, c.yaml)
-			_, err := ReadConfig(file)
+			_, err := Read(file)
 			wantError(t, err, file+c.where, c.words...)
 			if err != nil && strings.Contains(err.Error(), "hunter2") {
 				t.Errorf("the error repeats a password: %v", err)
 			}
 		})
 	}
-	if _, err := ReadConfig(filepath.Join(t.TempDir(), "gone.yaml")); err == nil || !strings.Contains(err.Error(), "gone.yaml: no such file") {
+	if _, err := Read(filepath.Join(t.TempDir(), "gone.yaml")); err == nil || !strings.Contains(err.Error(), "gone.yaml: no such file") {
 		t.Errorf("a missing file: %v", err)
 	}
 }
 
-func TestPrivate(t *testing.T) {
-	v := &View{Private: []string{"acme-*", "*-internal", "one"}}
-	for p, want := range map[string]bool{
-		"acme-foo": true, "acme": false, "my-acme-foo": false, "x-internal": true, "one": true, "one-two": false, "two": false,
-	} {
-		if got := v.IsPrivate(mustProject(t, p)); got != want {
-			t.Errorf("IsPrivate(%s) = %v, want %v", p, got, want)
+func wantError(t *testing.T, err error, where string, words ...string) {
+	t.Helper()
+	if err == nil {
+		t.Fatalf("no error, want %s %q", where, words)
+	}
+	for _, w := range words {
+		if !strings.HasPrefix(err.Error(), where) || !strings.Contains(err.Error(), w) {
+			t.Errorf("error %q: want it to begin with %q and to hold %q", err, where, w)
 		}
 	}
 }

@@ -1,4 +1,5 @@
-package main
+// Package host knows what this machine is set to use: the indexes of pip, netrc, the registry of cargo, the Rust toolchain on PATH.
+package host
 
 import (
 	"bytes"
@@ -19,25 +20,25 @@ import (
 	"github.com/python-wheel-build/axle/resolver/upstream"
 )
 
-// namedURL is an index as the configuration names it. The URL goes into views and documents; the user and password don't.
-type namedURL struct {
+// Index is an index as the configuration names it. The URL goes into views and documents; the user and password don't.
+type Index struct {
 	Name string
 	URL  *url.URL      // without user and password
 	User *url.Userinfo // nil none
 }
 
-// login is the URL with its user and password, for [upstream.Client.Login].
-func (n namedURL) login() *url.URL {
+// Login is the URL with its user and password, for [upstream.Client.Login].
+func (n Index) Login() *url.URL {
 	u := *n.URL
 	u.User = n.User
 	return &u
 }
 
-// pipIndexes are the indexes that pip of a Python is set to use, in pip's order: "main", then "extra1", "extra2", … without
+// PipIndexes are the indexes that pip of a Python is set to use, in pip's order: "main", then "extra1", "extra2", … without
 // repetitions. pip is asked and its files are not read: only it knows which of its configuration files, sections and variables count,
 // and what it uses when none does. Where that Python has no pip, another one on PATH is asked. No package is asked for, no network
 // used.
-func pipIndexes(ctx context.Context, python string) ([]namedURL, error) {
+func PipIndexes(ctx context.Context, python string) ([]Index, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	var first error
@@ -55,7 +56,7 @@ func pipIndexes(ctx context.Context, python string) ([]namedURL, error) {
 }
 
 // indexesOf turns pip's settings into indexes.
-func indexesOf(ctx context.Context, pip []string, set map[string]string) ([]namedURL, error) {
+func indexesOf(ctx context.Context, pip []string, set map[string]string) ([]Index, error) {
 	who := strings.Join(pip, " ")
 	if slices.Contains([]string{"y", "yes", "t", "true", "on", "1"}, strings.ToLower(set["no-index"])) {
 		return nil, fmt.Errorf("%s is set to use no package index (no-index): name an upstream in the configuration, or unset it", who)
@@ -72,7 +73,7 @@ func indexesOf(ctx context.Context, pip []string, set map[string]string) ([]name
 		}
 		main = m[1]
 	}
-	var found []namedURL
+	var found []Index
 	for i, s := range append([]string{main}, strings.Fields(set["extra-index-url"])...) {
 		key := "index-url"
 		if i > 0 {
@@ -86,9 +87,9 @@ func indexesOf(ctx context.Context, pip []string, set map[string]string) ([]name
 			}
 			return nil, fmt.Errorf("%s's %s%s is not an http or https URL: name an upstream in the configuration", who, key, shown)
 		}
-		n := namedURL{Name: "main", URL: u, User: u.User}
+		n := Index{Name: "main", URL: u, User: u.User}
 		u.User, u.Fragment, u.RawFragment = nil, "", ""
-		if slices.ContainsFunc(found, func(o namedURL) bool { return sameIndex(o.URL, u) }) {
+		if slices.ContainsFunc(found, func(o Index) bool { return sameIndex(o.URL, u) }) {
 			continue
 		}
 		if i > 0 {
@@ -161,8 +162,8 @@ func runPip(ctx context.Context, pip []string, args ...string) (string, error) {
 	return out.String(), nil
 }
 
-// readNetrc reads the file that $NETRC names, else .netrc or _netrc of the home folder; none of those is no error.
-func readNetrc() (upstream.Netrc, error) {
+// Netrc reads the file that $NETRC names, else .netrc or _netrc of the home folder; none of those is no error.
+func Netrc() (upstream.Netrc, error) {
 	names := []string{os.Getenv("NETRC")}
 	named := names[0] != ""
 	if !named {

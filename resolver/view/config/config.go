@@ -1,4 +1,5 @@
-package view
+// Package config reads axle.yaml: what a person wrote of each view, checked in form and not yet looked up.
+package config
 
 import (
 	"errors"
@@ -24,8 +25,8 @@ const (
 	Never    = "never"
 )
 
-// Config is one entry under `views` of axle.yaml. Paths are absolute once read by ReadConfig.
-type Config struct {
+// View is one entry under `views` of axle.yaml. Paths are absolute once read by Read.
+type View struct {
 	// Settings is the settings folder, "" for none.
 	Settings string
 	// SettingsFS is read in place of that folder where it is not nil; Settings is then its name in errors.
@@ -41,7 +42,7 @@ type Config struct {
 	// Env names the environment variables that a build sees; Paths are trees that it sees, by name.
 	Env   []string
 	Paths map[string]string
-	// Upstream in the order in which they are asked. ReadConfig leaves it nil where the file doesn't say: then what pip is set to
+	// Upstream in the order in which they are asked. Read leaves it nil where the file doesn't say: then what pip is set to
 	// use is meant; `upstream: {}` gives an empty one.
 	Upstream []Index
 	// Private are globs over project names that no index is asked for.
@@ -50,22 +51,22 @@ type Config struct {
 	WheelsOnly string
 }
 
-// ReadConfig reads axle.yaml: the views by name. Unknown and duplicate keys, and values that make no sense, are refused with file,
+// Read reads axle.yaml: the views by name. Unknown and duplicate keys, and values that make no sense, are refused with file,
 // line and key. Paths in the file are relative to its folder. Nothing that the file names is opened.
-func ReadConfig(file string) (map[string]Config, error) {
+func Read(file string) (map[string]View, error) {
 	abs, err := filepath.Abs(file)
 	if err != nil {
 		return nil, err
 	}
-	b, err := readFile(file)
+	b, err := ReadFile(file)
 	if err != nil {
 		return nil, err
 	}
-	return parseConfig(file, filepath.Dir(abs), b)
+	return Parse(file, filepath.Dir(abs), b)
 }
 
-// parseConfig reads a configuration whose relative paths are below dir.
-func parseConfig(file, dir string, b []byte) (map[string]Config, error) {
+// Parse reads a configuration whose relative paths are below dir.
+func Parse(file, dir string, b []byte) (map[string]View, error) {
 	r := configReader{pyyaml.File{Name: file}, dir}
 	root, err := r.Parse(b)
 	if err != nil {
@@ -74,11 +75,11 @@ func parseConfig(file, dir string, b []byte) (map[string]Config, error) {
 	if root == nil {
 		return nil, fmt.Errorf("%s: no views: write `views:` and one view under it", file)
 	}
-	views := map[string]Config{}
+	views := map[string]View{}
 	err = r.Fields(root, "the configuration", map[string]func(*yaml.Node) error{
 		"views": func(n *yaml.Node) error {
 			return r.Each(n, "views", func(key, value *yaml.Node) error {
-				if err := checkName(key.Value); err != nil {
+				if err := CheckName(key.Value); err != nil {
 					return r.Errorf(key, "views: %w", err)
 				}
 				c, err := r.view(value, "view "+key.Value)
@@ -96,13 +97,25 @@ func parseConfig(file, dir string, b []byte) (map[string]Config, error) {
 	return views, nil
 }
 
+// Index is an upstream index: its URL ends with a slash and holds no user, query or fragment.
+type Index struct {
+	Name string
+	URL  *url.URL
+}
+
+// What to do with a version that an index has only as wheels.
+const (
+	Refuse   = "refuse"    // there is no source to build: say so
+	PreBuilt = "pre-built" // take the wheel as it is, marked so
+)
+
 type configReader struct {
 	pyyaml.File
 	dir string
 }
 
-func (r configReader) view(n *yaml.Node, what string) (Config, error) {
-	c := Config{Variant: DefaultVariant, Build: OnDemand, WheelsOnly: Refuse}
+func (r configReader) view(n *yaml.Node, what string) (View, error) {
+	c := View{Variant: DefaultVariant, Build: OnDemand, WheelsOnly: Refuse}
 	return c, r.Fields(n, what, map[string]func(*yaml.Node) error{
 		"settings": func(n *yaml.Node) (err error) {
 			c.Settings, err = r.path(n, "settings")
@@ -112,7 +125,7 @@ func (r configReader) view(n *yaml.Node, what string) (Config, error) {
 			if c.Variant, err = r.Text(n, "variant"); err != nil {
 				return err
 			}
-			if err := checkVariant(c.Variant); err != nil {
+			if err := CheckVariant(c.Variant); err != nil {
 				return r.Errorf(n, "variant: %w", err)
 			}
 			return nil
@@ -149,7 +162,7 @@ func (r configReader) view(n *yaml.Node, what string) (Config, error) {
 				if err != nil {
 					return err
 				}
-				u, err := indexURL(s)
+				u, err := IndexURL(s)
 				if err != nil {
 					return r.Errorf(value, "upstream: %s: %w", key.Value, err)
 				}
@@ -160,7 +173,7 @@ func (r configReader) view(n *yaml.Node, what string) (Config, error) {
 		"private": func(n *yaml.Node) error {
 			globs, err := r.Texts(n, "private")
 			for i, s := range globs {
-				if globs[i], err = privateGlob(s); err != nil {
+				if globs[i], err = PrivateGlob(s); err != nil {
 					return r.Errorf(n.Content[i], "private: %w", err)
 				}
 			}
@@ -170,7 +183,7 @@ func (r configReader) view(n *yaml.Node, what string) (Config, error) {
 	})
 }
 
-func (r configReader) environment(n *yaml.Node, c *Config) error {
+func (r configReader) environment(n *yaml.Node, c *View) error {
 	later := func(key string) func(*yaml.Node) error {
 		return func(n *yaml.Node) error {
 			if n.Kind == yaml.ScalarNode && n.Value == "" || n.Kind != yaml.ScalarNode && len(n.Content) == 0 {
@@ -185,7 +198,7 @@ func (r configReader) environment(n *yaml.Node, c *Config) error {
 				return err
 			}
 			for i, s := range c.Env {
-				if !envName.MatchString(s) {
+				if !EnvName.MatchString(s) {
 					return r.Errorf(n.Content[i], "environment: env: %q is not the name of an environment variable", s)
 				}
 				if slices.Contains(c.Env[:i], s) {
@@ -209,7 +222,7 @@ func (r configReader) environment(n *yaml.Node, c *Config) error {
 }
 
 func (r configReader) name(n *yaml.Node, what, s string) error {
-	if err := checkName(s); err != nil {
+	if err := CheckName(s); err != nil {
 		return r.Errorf(n, "%s: %w", what, err)
 	}
 	return nil
@@ -249,27 +262,30 @@ func (r configReader) abs(s string) string {
 	return filepath.Join(r.dir, s)
 }
 
+// EnvName is the form of an environment variable's name.
+var EnvName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
 var nameForm = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]*$`)
 
-// checkVariant is wider than checkName: variants are names that fromager's users chose, and name folders of patches.
-func checkVariant(s string) error {
-	if checkName(strings.ToLower(s)) != nil {
+// CheckVariant is wider than CheckName: variants are names that fromager's users chose, and name folders of patches.
+func CheckVariant(s string) error {
+	if CheckName(strings.ToLower(s)) != nil {
 		return fmt.Errorf("%q is not a variant: use at most 64 letters, digits, and after the first . _ -", s)
 	}
 	return nil
 }
 
-// checkName holds for names of views, indexes and paths, which stand in URLs and components.
-func checkName(s string) error {
+// CheckName holds for names of views, indexes and paths, which stand in URLs and components.
+func CheckName(s string) error {
 	if !nameForm.MatchString(s) || len(s) > 64 {
 		return fmt.Errorf("%q is not a name: use at most 64 of a-z, 0-9, and after the first . _ -", s)
 	}
 	return nil
 }
 
-// indexURL is an index's URL in one form: with the slash at its end that its pages are relative to. Errors don't repeat the URL,
+// IndexURL is an index's URL in one form: with the slash at its end that its pages are relative to. Errors don't repeat the URL,
 // which may hold a password.
-func indexURL(s string) (*url.URL, error) {
+func IndexURL(s string) (*url.URL, error) {
 	u, err := url.Parse(s)
 	switch {
 	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.Opaque != "":
@@ -284,4 +300,18 @@ func indexURL(s string) (*url.URL, error) {
 		u = u.JoinPath("/")
 	}
 	return u, nil
+}
+
+var (
+	globForm   = regexp.MustCompile(`^[a-z0-9*-]+$`)
+	separators = regexp.MustCompile(`[-_.]+`)
+)
+
+// PrivateGlob brings a glob over project names into the names' normal form.
+func PrivateGlob(s string) (string, error) {
+	glob := separators.ReplaceAllString(strings.ToLower(s), "-")
+	if !globForm.MatchString(glob) {
+		return "", fmt.Errorf("%q is not a glob over project names: use letters, digits, - and *", s)
+	}
+	return glob, nil
 }
