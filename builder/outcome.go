@@ -78,26 +78,37 @@ func patches(r resolver.Recipe) (all []cas.Digest) {
 	return all
 }
 
+// open gives the wheel that a build gave, inspected. The caller closes it.
+func (j *run) open(ctx context.Context, path string) (*os.File, inspected, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, inspected{}, err
+	}
+	var in inspected
+	info, err := f.Stat()
+	if err == nil {
+		var other *mismatch
+		if in, err = j.inspect(ctx, f, info.Size(), filepath.Base(path)); errors.As(err, &other) {
+			err = inputsFault(true, "the wheel that was built %v", other)
+		} else if err != nil {
+			err = inputsFault(true, "the build gave a wheel that can't be published: %v", err)
+		}
+	}
+	if err != nil {
+		_ = f.Close()
+		return nil, in, err
+	}
+	return f, in, nil
+}
+
 // publish inspects the built wheel, stores its blobs and then its record.
 func (j *run) publish(ctx context.Context, path string) (Outcome, error) {
-	f, err := os.Open(path)
+	f, in, err := j.open(ctx, path)
 	if err != nil {
 		return Outcome{}, err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return Outcome{}, err
-	}
 	filename := filepath.Base(path)
-	in, err := j.inspect(ctx, f, info.Size(), filename)
-	var other *mismatch
-	if errors.As(err, &other) {
-		return Outcome{}, inputsFault(true, "the wheel that was built %v", other)
-	}
-	if err != nil {
-		return Outcome{}, inputsFault(true, "the build gave a wheel that can't be published: %v", err)
-	}
 	if err := j.whole(ctx, in); err != nil {
 		return Outcome{}, err
 	}
