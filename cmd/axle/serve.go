@@ -22,6 +22,7 @@ import (
 	"github.com/python-wheel-build/axle/builder/machine"
 	"github.com/python-wheel-build/axle/builder/sandbox"
 	"github.com/python-wheel-build/axle/cmd/axle/host"
+	"github.com/python-wheel-build/axle/cmd/axle/publish"
 	"github.com/python-wheel-build/axle/index"
 	"github.com/python-wheel-build/axle/resolver"
 	"github.com/python-wheel-build/axle/resolver/names"
@@ -94,7 +95,8 @@ func (c serveCmd) Run(ctx context.Context, s *streams) error {
 		return fmt.Errorf("--listen %s: %w; end what uses it, or name another address", c.Listen, err)
 	}
 	defer listener.Close()
-	loader := &loader{cmd: c, log: log, catalog: catalog, names: names, machines: machines, progress: s.err}
+	loader := &loader{Publisher: publish.Publisher{Store: store, Upstream: client, File: c.Config, Progress: s.err,
+		Say: func(message string) { log.Info(message) }}, workers: c.Workers, log: log, catalog: catalog, names: names, machines: machines}
 	if err := loader.load(ctx, "start"); err != nil {
 		return err
 	}

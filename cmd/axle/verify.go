@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/python-wheel-build/axle/cas"
+	"github.com/python-wheel-build/axle/cmd/axle/progress"
 )
 
 type verifyCmd struct {
@@ -18,16 +19,16 @@ func (c verifyCmd) Run(ctx context.Context, s *streams) error {
 		return err
 	}
 	defer store.Close()
-	p := newProgress(s.err, "verify: objects read")
+	p := progress.New(s.err, "verify: objects read")
 	objects, findings := 0, 0
 	err = store.Verify(ctx, func(done int, _ string) {
 		objects = done
-		p.set(int64(done), -1)
+		p.Set(int64(done), -1)
 	}, func(f cas.Finding) {
 		findings++
 		fmt.Fprintf(s.out, "%s: %s\n", f.Key, f.Problem)
 	})
-	p.done()
+	p.Done()
 	if err != nil {
 		return fmt.Errorf("verifying %s: %w", c.Store, err)
 	}

@@ -369,7 +369,7 @@ func TestLoadRefused(t *testing.T) {
 
 // The settings folder that Axle is shipped with says what its files promise.
 func TestShippedDefaults(t *testing.T) {
-	v, err := Publish(context.Background(), newStore(t), config.View{Settings: "../../cmd/axle/defaults"}, nil, newExample(t).target)
+	v, err := Publish(context.Background(), newStore(t), config.View{Settings: "../../cmd/axle/publish/defaults"}, nil, newExample(t).target)
 	if err != nil {
 		t.Fatal(err)
 	}

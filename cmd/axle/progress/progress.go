@@ -1,4 +1,5 @@
-package main
+// Package progress shows how far long work is.
+package progress
 
 import (
 	"fmt"
@@ -10,19 +11,21 @@ import (
 	"golang.org/x/term"
 )
 
-// progress shows long work: a bar on a terminal, a line every ten seconds elsewhere. total may be -1 for unknown.
-type progress struct {
+// Bar shows long work: a bar on a terminal, a line every ten seconds elsewhere.
+type Bar struct {
 	w    io.Writer
 	what string
 	bar  *progressbar.ProgressBar
 	last time.Time
 }
 
-func newProgress(w io.Writer, what string) *progress {
-	return &progress{w: w, what: what, last: time.Now()}
+// New shows nothing yet.
+func New(w io.Writer, what string) *Bar {
+	return &Bar{w: w, what: what, last: time.Now()}
 }
 
-func (p *progress) set(done, total int64) {
+// Set says how much is done; total may be -1 for unknown.
+func (p *Bar) Set(done, total int64) {
 	if f, ok := p.w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		if p.bar == nil {
 			p.bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(p.w), progressbar.OptionSetDescription(p.what),
@@ -43,7 +46,8 @@ func (p *progress) set(done, total int64) {
 	fmt.Fprintf(p.w, "%s: %d%s\n", p.what, done, of)
 }
 
-func (p *progress) done() {
+// Done takes the bar away.
+func (p *Bar) Done() {
 	if p.bar != nil {
 		_ = p.bar.Finish()
 	}

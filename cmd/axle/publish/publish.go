@@ -1,0 +1,111 @@
+// Package publish makes views of a configuration and of the machine that it runs on, alike for every command that does so:
+//
+//	configs, err := p.Configs(ctx)                 // what axle.yaml says, or the one view without
+//	made, err := p.Publish(ctx, "default", configs["default"])
+//
+// What is published is content in a store. No name points to it yet.
+package publish
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/python-wheel-build/axle/cas"
+	"github.com/python-wheel-build/axle/cmd/axle/host"
+	"github.com/python-wheel-build/axle/resolver/upstream"
+	"github.com/python-wheel-build/axle/resolver/view"
+	"github.com/python-wheel-build/axle/resolver/view/config"
+)
+
+// Publisher publishes views of one configuration. No field is changed after the first call of a method.
+type Publisher struct {
+	Store *cas.Store
+	// Upstream is told the logins that pip's own index URLs have.
+	Upstream *upstream.Client
+	// File is axle.yaml; "" is one view, "default", on this machine's python3.
+	File string
+	// Say tells a person what was chosen without being asked for.
+	Say func(message string)
+	// Progress shows how far the reading of the machine is, where that takes long.
+	Progress io.Writer
+}
+
+// Published is a view, and what it was made of.
+type Published struct {
+	Name        string // in the configuration
+	View        *view.View
+	OnDemand    bool
+	Environment Environment
+}
+
+// Configs reads the configuration: the views by name.
+func (p *Publisher) Configs(ctx context.Context) (map[string]config.View, error) {
+	const builtIn = "built-in settings"
+	if p.File == "" {
+		p.Say("no --config: one view 'default' on this machine's python3, built on demand; settings are the built-in ones, 'axle defaults DIR' writes them out")
+		c := config.View{SettingsFS: Defaults(), Settings: builtIn, Build: config.OnDemand, WheelsOnly: config.PreBuilt}
+		rust, err := host.RustToolchain(ctx)
+		switch {
+		case err != nil:
+			p.Say(fmt.Sprintf("the Rust toolchain on PATH can't be used, projects in Rust won't build: %v", err))
+		case rust != "":
+			p.Say("a Rust toolchain was found, builds see it: " + rust)
+			c.Paths = map[string]string{"rust": rust}
+		}
+		return map[string]config.View{"default": c}, nil
+	}
+	configs, err := config.Read(p.File)
+	if err != nil {
+		return nil, err
+	}
+	for name, c := range configs {
+		if c.Settings == "" {
+			c.SettingsFS, c.Settings = Defaults(), builtIn
+			configs[name] = c
+			p.Say(fmt.Sprintf("view %s: no settings folder: the built-in settings are used, 'axle defaults DIR' writes them out", name))
+		}
+	}
+	return configs, nil
+}
+
+// Publish makes the view that this entry of the configuration and this machine say now. Publishing the same again is harmless and
+// gives the same view. Errors name the view; where there is one, nothing but blobs that nobody refers to was stored.
+func (p *Publisher) Publish(ctx context.Context, name string, c config.View) (Published, error) {
+	made, err := p.publish(ctx, c)
+	if err != nil {
+		return Published{}, fmt.Errorf("view %s: %w", name, err)
+	}
+	made.Name, made.OnDemand = name, c.Build != config.Never
+	return made, nil
+}
+
+func (p *Publisher) publish(ctx context.Context, c config.View) (made Published, err error) {
+	if made.Environment, err = readEnvironment(ctx, c, p.Progress); err != nil {
+		return made, err
+	}
+	interp := made.Environment.Interpreter
+	if c.Upstream == nil {
+		if c.Upstream, err = p.upstream(ctx, interp.Executable); err != nil {
+			return made, err
+		}
+	}
+	made.View, err = view.Publish(ctx, p.Store, c, made.Environment.Set, interp.Target)
+	return made, err
+}
+
+// upstream is what pip of this Python is set to use.
+func (p *Publisher) upstream(ctx context.Context, python string) ([]config.Index, error) {
+	named, err := host.PipIndexes(ctx, python)
+	if err != nil {
+		return nil, err
+	}
+	var all []config.Index
+	for _, n := range named {
+		if err := p.Upstream.Login(n.Login()); err != nil {
+			return nil, err
+		}
+		all = append(all, config.Index{Name: n.Name, URL: n.URL})
+	}
+	return all, nil
+}
