@@ -48,17 +48,21 @@ func (j *run) getCrates(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	j.step("getting the crates that %s names", strings.Join(manifests, ", "))
+	var paths []string
+	for _, m := range manifests {
+		paths = append(paths, m.Path)
+	}
+	j.step("getting the crates that %s names", strings.Join(paths, ", "))
 	err = j.inSlot(ctx, func(e pep517.Env) (err error) {
-		j.crates, err = crates.Step{Sandbox: e.Sandbox, Slot: e.Slot, Build: e.Work, Dir: filepath.Join(j.dir, "crates"), Manifests: manifests, Locks: kept,
+		j.crates, err = crates.Step{Sandbox: e.Sandbox, Slot: e.Slot, Build: e.Work, Dir: filepath.Join(j.dir, "crates"), Manifests: manifests, Made: kept,
 			Registry: j.Registry, Store: j.Catalog.Store, Variables: e.Variables, Limits: e.Limits, Log: e.Log}.Vendor(ctx)
 		return cratesFault(err)
 	})
-	if err != nil || len(j.crates.Locks) == 0 {
+	if err != nil || len(j.crates.Made) == 0 {
 		return err
 	}
 	// Kept before anything is built with them.
-	if j.locks, err = locks.Keep(ctx, j.Catalog.Store, j.recipe, j.crates.Locks); err != nil {
+	if j.locks, err = locks.Keep(ctx, j.Catalog.Store, j.recipe, j.crates.Made); err != nil {
 		return err
 	}
 	j.step("not the source's own, but kept: %v", j.locks)

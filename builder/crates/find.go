@@ -60,7 +60,7 @@ func source(build string) (*os.Root, error) {
 
 // FindIn is Find in the source of a build, which lies in the folder src of build. Where there is a manifest, root must have cargo. An error
 // is a *Error, as a rule.
-func FindIn(build, dir string, root environ.Root) ([]string, error) {
+func FindIn(build, dir string, root environ.Root) ([]Manifest, error) {
 	src, err := source(build)
 	if err != nil {
 		return nil, err
@@ -77,55 +77,77 @@ func FindIn(build, dir string, root environ.Root) ([]string, error) {
 	return found, nil
 }
 
-// Find gives the Cargo.toml files that a project's build starts from, slash-separated and below src; dir is the project's root there,
-// "" for src itself. They are those that pyproject.toml names for maturin or setuptools-rust, else those whose paths stand in setup.py, else the one
+// Manifest is a Cargo.toml that a build starts from.
+type Manifest struct {
+	Path string // slash-separated, below the source
+	// Features are those of dependencies ("dependency/feature") that the build turns on, in alphabetical order. They may bring in crates that
+	// stand in no lock; the manifest's own features can't.
+	Features []string
+}
+
+// Find gives the Cargo.toml files that a project's build starts from; dir is the project's root in src, "" for src itself. They are those that pyproject.toml names for maturin or setuptools-rust, else those whose paths stand in setup.py, else the one
 // beside it, else those nearest to it in the tree; of several at one depth only those with a Cargo.lock, where some have one. None are given where the
 // source has no manifest, and where its own cargo configuration takes all crates from a folder of it.
 //
 // The source is a stranger's: links are followed inside of src at most. An error is the source's fault.
-func Find(src *os.Root, dir string) ([]string, error) {
+func Find(src *os.Root, dir string) ([]Manifest, error) {
 	dir = path.Clean(dir)
 	if shipped(src, dir) {
 		return nil, nil
 	}
-	named, err := declared(src, dir)
+	named, features, err := declared(src, dir)
 	if err != nil {
 		return nil, err
 	}
-	var found []string
-	for _, name := range named {
-		if m := path.Join(dir, name); filepath.IsLocal(m) && isFile(src, m) && !slices.Contains(found, m) {
+	var found []Manifest
+	for _, m := range named {
+		m.Path = path.Join(dir, m.Path)
+		if !filepath.IsLocal(m.Path) || !isFile(src, m.Path) {
+			continue
+		}
+		if i := slices.IndexFunc(found, func(f Manifest) bool { return f.Path == m.Path }); i >= 0 {
+			found[i].Features = ofDependencies(append(found[i].Features, m.Features...))
+		} else {
 			found = append(found, m)
 		}
 	}
 	if len(found) > 0 {
 		return found, nil
 	}
-	if beside := path.Join(dir, "Cargo.toml"); isFile(src, beside) {
-		return []string{beside}, nil
+	at := []string{path.Join(dir, "Cargo.toml")}
+	if !isFile(src, at[0]) {
+		if at, err = nearest(src, dir); err != nil {
+			return nil, err
+		}
 	}
-	return nearest(src, dir)
+	for _, name := range at {
+		found = append(found, Manifest{name, features})
+	}
+	return found, nil
 }
 
 // inSetup finds the paths of manifests that a setup.py gives to RustExtension, or mentions at all: it can't be run to ask.
 var inSetup = regexp.MustCompile(`["']([^"'\n]*Cargo\.toml)["']`)
 
-// declared are the manifests that pyproject.toml names, else setup.py, as it does.
-func declared(src *os.Root, dir string) ([]string, error) {
+// declared are the manifests that pyproject.toml names, else setup.py, with paths as they stand there; and the features for a manifest
+// that maturin finds without its being named.
+func declared(src *os.Root, dir string) ([]Manifest, []string, error) {
 	text, err := read(src, path.Join(dir, "pyproject.toml"))
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	type target struct {
-		Path string `toml:"path"`
+		Path     string   `toml:"path"`
+		Features []string `toml:"features"`
 	}
 	var doc struct {
 		Tool struct {
 			Maturin struct {
 				Manifest string `toml:"manifest-path"`
+				Features []any  `toml:"features"` // names, and tables with a name and for which Pythons it counts
 			} `toml:"maturin"`
 			SetuptoolsRust struct {
 				Modules []target `toml:"ext-modules"`
@@ -134,28 +156,48 @@ func declared(src *os.Root, dir string) ([]string, error) {
 		} `toml:"tool"`
 	}
 	if err := toml.Unmarshal(bytes.TrimPrefix(text, []byte("\ufeff")), &doc); err != nil {
-		return nil, fmt.Errorf("pyproject.toml: %w", err)
+		return nil, nil, fmt.Errorf("pyproject.toml: %w", err)
 	}
-	var all []string
+	var features []string
+	for _, f := range doc.Tool.Maturin.Features {
+		if table, ok := f.(map[string]any); ok {
+			f = table["feature"]
+		}
+		if name, ok := f.(string); ok {
+			features = append(features, name)
+		}
+	}
+	features = ofDependencies(features)
+	var all []Manifest
 	if m := doc.Tool.Maturin.Manifest; m != "" {
-		all = append(all, m)
+		all = append(all, Manifest{m, features})
 	}
 	for _, t := range append(doc.Tool.SetuptoolsRust.Modules, doc.Tool.SetuptoolsRust.Bins...) {
 		if t.Path != "" {
-			all = append(all, t.Path)
+			all = append(all, Manifest{t.Path, ofDependencies(t.Features)})
 		}
 	}
 	if len(all) > 0 {
-		return all, nil
+		return all, features, nil
 	}
 	setup, err := read(src, path.Join(dir, "setup.py"))
 	if err != nil { // there is none, or it says nothing that can be understood
-		return nil, nil
+		return nil, features, nil
 	}
 	for _, m := range inSetup.FindAllSubmatch(setup, -1) {
-		all = append(all, string(m[1]))
+		all = append(all, Manifest{Path: string(m[1])})
 	}
-	return all, nil
+	return all, features, nil
+}
+
+// aFeature is how cargo lets a feature of a dependency be named.
+var aFeature = regexp.MustCompile(`^\w[\w-]*\??/[\w+.-]+$`)
+
+// ofDependencies are those of the features that are a dependency's, each once.
+func ofDependencies(all []string) []string {
+	all = slices.DeleteFunc(slices.Clone(all), func(f string) bool { return !aFeature.MatchString(f) })
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // nearest looks for manifests folder by folder, the upper ones first.

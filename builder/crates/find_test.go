@@ -1,6 +1,7 @@
 package crates_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -97,10 +98,42 @@ func TestFind(t *testing.T) {
 			}
 			defer src.Close()
 			got, err := crates.Find(src, test.dir)
-			if err != nil || !slices.Equal(got, test.want) {
+			var paths []string
+			for _, m := range got {
+				paths = append(paths, m.Path)
+			}
+			if err != nil || !slices.Equal(paths, test.want) {
 				t.Errorf("got %q, %v; want %q", got, err, test.want)
 			}
 		})
+	}
+}
+
+// TestFeatures: of the features that a build turns on by name those of dependencies are told, each with its manifest.
+func TestFeatures(t *testing.T) {
+	for name, test := range map[string]struct {
+		files map[string]string
+		want  []crates.Manifest
+	}{
+		"maturin": {map[string]string{"pyproject.toml": "[tool.maturin]\nfeatures = ['own', 'py/b', {feature = 'py/a', python-version = '>=3.9'}, 'py/b', 1, {}, '--x/y', 'a,b/c']", "Cargo.toml": ""},
+			[]crates.Manifest{{"Cargo.toml", []string{"py/a", "py/b"}}}},
+		"maturin, named": {map[string]string{"pyproject.toml": "[tool.maturin]\nmanifest-path = 'a/Cargo.toml'\nfeatures = ['py/a']", "a/Cargo.toml": ""},
+			[]crates.Manifest{{"a/Cargo.toml", []string{"py/a"}}}},
+		"maturin, nearest": {map[string]string{"pyproject.toml": "[tool.maturin]\nfeatures = ['py/a']", "a/b/Cargo.toml": ""},
+			[]crates.Manifest{{"a/b/Cargo.toml", []string{"py/a"}}}},
+		"setuptools-rust": {map[string]string{"pyproject.toml": "[[tool.setuptools-rust.ext-modules]]\npath='a/Cargo.toml'\nfeatures=['py/b']\n" +
+			"[[tool.setuptools-rust.ext-modules]]\npath='a/Cargo.toml'\nfeatures=['py/a']\n[[tool.setuptools-rust.bins]]\npath='b/Cargo.toml'", "a/Cargo.toml": "", "b/Cargo.toml": ""},
+			[]crates.Manifest{{"a/Cargo.toml", []string{"py/a", "py/b"}}, {"b/Cargo.toml", nil}}},
+	} {
+		src, err := os.OpenRoot(tree(t, test.files))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := crates.Find(src, "")
+		if err != nil || fmt.Sprint(got) != fmt.Sprint(test.want) {
+			t.Errorf("%s: got %q, %v; want %q", name, got, err, test.want)
+		}
+		src.Close()
 	}
 }
 

@@ -34,14 +34,14 @@ func needy(more map[string]string) map[string]string {
 }
 
 // builds runs cargo in the source as a hook would be shown it, offline.
-func builds(t *testing.T, s crates.Step, v crates.Vendored) (string, error) {
+func builds(t *testing.T, s crates.Step, v crates.Vendored, args ...string) (string, error) {
 	t.Helper()
 	env := map[string]string{"PATH": strings.Join(s.Sandbox.Root().Path, ":"), "HOME": "/build/home"}
 	for k, v := range v.Env {
 		env[k] = v
 	}
 	var out bytes.Buffer
-	err := errors.Join(s.Sandbox.Prepare(0, s.Build), s.Sandbox.Run(t.Context(), 0, sandbox.Command{Argv: []string{"cargo", "check", "--locked"}, Work: s.Build, Dir: "/build/src",
+	err := errors.Join(s.Sandbox.Prepare(0, s.Build), s.Sandbox.Run(t.Context(), 0, sandbox.Command{Argv: append([]string{"cargo", "check", "--locked"}, args...), Work: s.Build, Dir: "/build/src",
 		Env: env, Binds: v.Binds, Log: &out}))
 	return out.String(), err
 }
@@ -89,9 +89,9 @@ func TestStored(t *testing.T) {
 		"a lock made before":    {files: needy(nil), kept: map[string][]byte{"Cargo.lock": []byte(lock)}, made: true},
 	} {
 		s, log := again(t, first, test.files)
-		s.Locks = test.kept
+		s.Made = test.kept
 		v, err := s.Vendor(t.Context())
-		if err != nil || (v.Locks != nil) != test.made || test.made && string(v.Locks["Cargo.lock"]) != lock {
+		if err != nil || (len(v.Locks) > 0) != test.made || test.made && string(v.Locks["Cargo.lock"]) != lock {
 			t.Fatalf("%s: %+v, %v\n%s", name, v, err, log)
 		}
 		if asked := r.Asked(); len(asked) != 0 {
@@ -111,6 +111,58 @@ func TestStored(t *testing.T) {
 	var bad *crates.Error
 	if v, err := s.Vendor(t.Context()); !errors.As(err, &bad) || !strings.Contains(bad.Text, "Cargo.lock is out of date") {
 		t.Errorf("a lock that does not fit: %+v, %v\n%s", v, err, log)
+	}
+}
+
+// TestBeside: a feature of a dependency that is turned on by name brings in a crate that stands in no lock. It is got, too, and another day it is
+// the same crate, whether the source has a lock or not.
+func TestBeside(t *testing.T) {
+	r := testindex.NewCrates(t)
+	r.Add("rare", "1.0.0", "pub const N: u8 = 1;")
+	r.Add("leaf", "1.0.0", "#[cfg(feature = \"rare\")]\npub use rare::N;", "rare")
+	on := []crates.Manifest{{Path: "Cargo.toml", Features: []string{"leaf/rare"}}}
+	first, log := step(t, needy(nil))
+	first.Registry, first.Manifests = as(r), on
+	one, err := first.Vendor(t.Context())
+	if err != nil || len(one.Locks) != 1 || len(one.Made) != 2 || !strings.Contains(string(one.Made["Cargo.lock.features"]), `"rare"`) {
+		t.Fatalf("%+v, %v\n%s", one, err, log)
+	}
+	lock := string(one.Locks["Cargo.lock"])
+	r.Add("rare", "1.0.1", "pub const N: u8 = 2;")
+	r.Asked()
+	for name, test := range map[string]struct {
+		files map[string]string
+		made  map[string][]byte
+	}{
+		"a made lock":           {needy(nil), one.Made},
+		"the source's own lock": {needy(map[string]string{"src/Cargo.lock": lock}), map[string][]byte{"Cargo.lock.features": one.Made["Cargo.lock.features"]}},
+	} {
+		s, log := again(t, first, test.files)
+		s.Manifests, s.Made = on, test.made
+		v, err := s.Vendor(t.Context())
+		if err != nil || len(v.Made) != len(test.made) {
+			t.Fatalf("%s: %+v, %v\n%s", name, v, err, log)
+		}
+		if asked := r.Asked(); len(asked) != 0 {
+			t.Errorf("%s: the registry was asked for %q", name, asked)
+		}
+		if out, err := exec.Command("diff", "-r", one.Binds[0].Source, v.Binds[0].Source).CombinedOutput(); err != nil {
+			t.Errorf("%s: other crates than the first time: %s", name, out)
+		}
+		carry(t, s, v)
+		if out, err := builds(t, s, v, "--features", "leaf/rare"); err != nil {
+			t.Errorf("%s: %v\n%s", name, err, out)
+		}
+	}
+
+	// Chosen anew where nothing was chosen yet; a feature that there is not is for the build to complain of.
+	for feature, want := range map[string]string{"leaf/rare": `version = "1.0.1"`, "leaf/none": "", "none/rare": ""} {
+		s, log := again(t, first, needy(map[string]string{"src/Cargo.lock": lock}))
+		s.Manifests = []crates.Manifest{{Path: "Cargo.toml", Features: []string{feature}}}
+		v, err := s.Vendor(t.Context())
+		if beside := string(v.Made["Cargo.lock.features"]); err != nil || len(v.Locks) != 0 || (beside == "") != (want == "") || !strings.Contains(beside, want) {
+			t.Errorf("%s: %+v, %v\n%s", feature, v, err, log)
+		}
 	}
 }
 
@@ -152,15 +204,16 @@ func TestRepository(t *testing.T) {
 	defer server.Close()
 	manifest := "[package]\nname = 'app'\nversion = '1.0.0'\nedition = '2021'\n[dependencies]\nleaf = {git = '" + server.URL + "/leaf/.git'}\n"
 	r := testindex.NewCrates(t)
-	r.Add("other", "1.0.0", "")
+	r.Add("rare", "1.0.0", "")
+	r.Add("other", "1.0.0", "", "rare")
 	s, log := step(t, needy(map[string]string{"src/Cargo.toml": manifest + "other = '1'\n"}))
-	s.Registry = as(r)
+	s.Registry, s.Manifests = as(r), []crates.Manifest{{Path: "Cargo.toml", Features: []string{"other/rare"}}}
 	v, err := s.Vendor(t.Context())
 	if err != nil || !strings.Contains(string(v.Locks["Cargo.lock"]), "#"+git("rev-parse", "HEAD")) {
 		t.Fatalf("%+v, %v\n%s", v, err, log)
 	}
 	carry(t, s, v)
-	if out, err := builds(t, s, v); err != nil {
+	if out, err := builds(t, s, v, "--features", "other/rare"); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
 }

@@ -48,8 +48,8 @@ type Step struct {
 	Slot      int
 	Build     string            // host folder of the build; the source lies in src
 	Dir       string            // a host folder that no build may write, empty or not there yet; what is vendored stays in it
-	Manifests []string          // as Find gave them, one at least
-	Locks     map[string][]byte // those that were made for this source before, by path below it; used where it has none of its own
+	Manifests []Manifest        // as Find gave them, one at least
+	Made      map[string][]byte // as Vendored.Made was for this source before: the same crates are used again
 	Registry  Registry
 	Store     *cas.Store        // keeps each crate of the registry as a blob, by the checksum that a lock has of it
 	Variables map[string]string // the settings' environment variables
@@ -61,9 +61,11 @@ type Step struct {
 type Vendored struct {
 	Binds []sandbox.Bind
 	Env   map[string]string
-	// Locks are the Cargo.lock files that the source lacks, by path below it: of the Step's, or newly made. They belong into the
-	// source of the build.
+	// Locks are the Cargo.lock files that the source lacks, by path below it. They belong into the source of the build.
 	Locks map[string][]byte
+	// Made is all that was chosen and stands in no lock of the source, by path below it: Locks, and, with ".features" after the path of a
+	// lock, the crates that features bring in and that cargo resolves beside that lock, in the form of a lock.
+	Made map[string][]byte
 }
 
 // Carry puts the locks of a Vendored into the source of its build, which lacks them: it is an error where one is there.
@@ -93,9 +95,10 @@ func (e *Error) Error() string { return "getting the crates: " + e.Text }
 
 // lock is the Cargo.lock of a manifest.
 type lock struct {
-	path string // below the source
-	text []byte // nil where there is none
-	made bool   // the source has none
+	path   string // below the source
+	text   []byte // nil where there is none
+	made   bool   // the source has none
+	beside []byte // the crates that its manifest's features bring in beside it, in the form of a lock; nil where there are none
 }
 
 // Vendor copies the source, makes the locks that it lacks, and gets exactly the crates that the locks name. Where the store has them
@@ -140,6 +143,9 @@ func (s Step) vendor(ctx context.Context) (Vendored, error) {
 	if locks, err = s.locks(root); err != nil {
 		return Vendored{}, err
 	}
+	if err := s.addBeside(ctx, root, locks); err != nil {
+		return Vendored{}, err
+	}
 	if err := s.keep(ctx, root, locks); err != nil {
 		return Vendored{}, err
 	}
@@ -153,15 +159,18 @@ func (s Step) vendor(ctx context.Context) (Vendored, error) {
 	if err := vendored(root); err != nil {
 		return Vendored{}, err
 	}
+	if err := s.vendorBeside(ctx, locks); err != nil {
+		return Vendored{}, err
+	}
 	return s.result(filepath.Join(s.work(), "vendor"), filepath.Join(s.work(), "config"), locks), nil
 }
 
 func (s Step) work() string           { return filepath.Join(s.Dir, "work") } // the sandbox's /build
 func (s Step) own(name string) string { return filepath.Join(s.Dir, name) }   // what only Axle writes
 
-// lay makes the step's folders: work for the sandbox, in for what it reads, with the registry's configuration and the locks.
+// lay makes the step's folders: work for the sandbox, in for what it reads: the locks by path, the features by number of the manifest.
 func (s Step) lay() error {
-	for _, dir := range []string{s.work(), s.own("in"), s.own("in/locks"), s.own("cargo")} {
+	for _, dir := range []string{s.work(), s.own("in/features"), s.own("in/locks"), s.own("cargo")} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err
 		}
@@ -169,12 +178,20 @@ func (s Step) lay() error {
 	if err := os.WriteFile(s.own("cargo/config.toml"), s.Registry.Config, 0o644); err != nil {
 		return err
 	}
+	for i, m := range s.Manifests {
+		if len(m.Features) == 0 {
+			continue
+		}
+		if err := os.WriteFile(filepath.Join(s.own("in/features"), strconv.Itoa(i)), []byte(strings.Join(m.Features, ",")), 0o644); err != nil {
+			return err
+		}
+	}
 	in, err := os.OpenRoot(s.own("in/locks"))
 	if err != nil {
 		return err
 	}
 	defer in.Close()
-	for name, text := range s.Locks {
+	for name, text := range s.Made {
 		if err := in.MkdirAll(path.Dir(name), 0o755); err != nil {
 			return err
 		}
@@ -205,7 +222,7 @@ func (s Step) run(ctx context.Context, network bool, script string, args ...stri
 	}
 	argv := append([]string{"/bin/sh", "-c", script, "axle"}, args...)
 	for _, m := range s.Manifests {
-		argv = append(argv, path.Join("/build/src", m))
+		argv = append(argv, path.Join("/build/src", m.Path))
 	}
 	log := &sandbox.Tail{To: s.Log}
 	err := s.Sandbox.Run(ctx, s.Slot, sandbox.Command{Argv: argv, Env: env, Work: s.work(), Limits: s.Limits, Log: log, Network: network, Binds: binds})
@@ -252,8 +269,9 @@ func (s Step) locks(root *os.Root) ([]lock, error) {
 		}
 		all[i].path = string(at)
 		if !filepath.IsLocal(all[i].path) || !utf8.Valid(at) {
-			return nil, &Error{fmt.Sprintf("the lock of %q would be at %q, which is no name below the source", s.Manifests[i], at)}
+			return nil, &Error{fmt.Sprintf("the lock of %q would be at %q, which is no name below the source", s.Manifests[i].Path, at)}
 		}
+		all[i].beside = s.Made[all[i].path+besideLock]
 		_, err = root.Lstat(name + ".made")
 		all[i].made = err == nil
 		if all[i].text, err = readUpTo(root, name, maxLock); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -293,13 +311,14 @@ func (s Step) binds(vendor, config string) []sandbox.Bind {
 }
 
 func (s Step) result(vendor, config string, locks []lock) Vendored {
-	v := Vendored{Binds: s.binds(vendor, config), Env: map[string]string{"CARGO_HOME": cargoHome, "CARGO_NET_OFFLINE": "true"}}
+	v := Vendored{Binds: s.binds(vendor, config), Env: map[string]string{"CARGO_HOME": cargoHome, "CARGO_NET_OFFLINE": "true"},
+		Locks: map[string][]byte{}, Made: map[string][]byte{}}
 	for _, l := range locks {
 		if l.made {
-			if v.Locks == nil {
-				v.Locks = map[string][]byte{}
-			}
-			v.Locks[l.path] = l.text
+			v.Locks[l.path], v.Made[l.path] = l.text, l.text
+		}
+		if l.beside != nil {
+			v.Made[l.path+besideLock] = l.beside
 		}
 	}
 	return v

@@ -1,5 +1,7 @@
-# Runs in the sandbox, twice at most: `locate`, then, with the network, `fetch`. The other arguments are manifests below /build/src.
-# /build/locks gets, for manifest number n: n.path, where the lock is below src; n, its text; n.made, where the source has none.
+# Runs in the sandbox: `locate`, then, with the network, `fetch` and `resolve`, where needed. The other arguments are manifests below
+# /build/src; /axle/in/features/n has the features that the build turns on of number n.
+# /build/locks gets for it: n.path, where the lock is below src; n, its text; n.made, where the source has none; n.metadata, what `resolve`
+# gave.
 # It ends with 101 where cargo refused.
 set -e
 stage=$1
@@ -25,6 +27,14 @@ for manifest; do
 				cp "$kept" "$lock"
 			fi
 		fi
+	elif [ "$stage" = resolve ]; then
+		if [ -e "/axle/in/features/$n" ]; then
+			echo "axle: looking for crates that $(cat "/axle/in/features/$n") bring in"
+			cargo metadata --locked --format-version 1 --manifest-path "$manifest" --features "$(cat "/axle/in/features/$n")" >/build/metadata
+			mv /build/metadata "/build/locks/$n.metadata"
+		fi
+		n=$((n + 1))
+		continue
 	else
 		lock=/build/src/$(cat "/build/locks/$n.path")
 		if [ ! -e "$lock" ]; then
@@ -37,7 +47,7 @@ for manifest; do
 	fi
 	n=$((n + 1))
 done
-if [ "$stage" = locate ]; then
+if [ "$stage" != fetch ]; then
 	exit
 fi
 first=$1

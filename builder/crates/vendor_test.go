@@ -59,7 +59,7 @@ func step(t *testing.T, files map[string]string) (crates.Step, *bytes.Buffer) {
 	}
 	t.Cleanup(func() { store.Close() })
 	log := new(bytes.Buffer)
-	return crates.Step{Sandbox: s, Build: build, Dir: dir, Manifests: []string{"Cargo.toml"}, Log: log, Store: store,
+	return crates.Step{Sandbox: s, Build: build, Dir: dir, Manifests: []crates.Manifest{{Path: "Cargo.toml"}}, Log: log, Store: store,
 		Limits: sandbox.Limits{Wall: time.Minute}, Variables: map[string]string{"CARGO_NET_RETRY": "0", "CARGO_NET_OFFLINE": "true"}}, log
 }
 
@@ -118,7 +118,7 @@ func TestWorkspace(t *testing.T) {
 		"src/Cargo.toml": "[workspace]\nmembers = ['app']\nresolver = '2'\n", "src/Cargo.lock": lock("app"), "src/app/Cargo.toml": member, "src/app/src/lib.rs": "",
 		"src/other folder/Cargo.toml": member + "[workspace]\n", "src/other folder/src/lib.rs": "",
 	})
-	s.Manifests = []string{"app/Cargo.toml", "other folder/Cargo.toml"}
+	s.Manifests = []crates.Manifest{{Path: "app/Cargo.toml"}, {Path: "other folder/Cargo.toml"}}
 	v, err := s.Vendor(t.Context())
 	if err != nil || len(v.Locks) != 1 || v.Locks["other folder/Cargo.lock"] == nil || strings.Contains(log.String(), "no Cargo.lock") || !strings.Contains(log.String(), "no other folder/Cargo.lock") {
 		t.Errorf("%+v, %v\n%s", v, err, log)

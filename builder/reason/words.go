@@ -29,7 +29,8 @@ func installsItself(project string, _ Build) (string, string) {
 
 func needsCrate(crate string, _ Build) (string, string) {
 	return "needs the crate " + crate + ", which was not fetched before the build",
-		"crates are fetched for each Cargo.toml that pyproject.toml or setup.py names, else for the nearest: name it by a patch to pyproject.toml, e.g. as tool.maturin.manifest-path"
+		"crates are fetched for each Cargo.toml that pyproject.toml or setup.py names, else for the nearest, with the features of dependencies that pyproject.toml " +
+			"gives for it: name both by a patch to pyproject.toml, e.g. as tool.maturin.manifest-path and tool.maturin.features"
 }
 
 func needsHeader(header string, _ Build) (string, string) {

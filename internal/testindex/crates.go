@@ -33,12 +33,18 @@ func NewCrates(t *testing.T) *Crates {
 	return r
 }
 
-// Add publishes a crate, whose src/lib.rs is given, and gives its checksum. Its name must have four letters at least.
-func (r *Crates) Add(name, version, lib string) string {
+// Add publishes a crate, whose src/lib.rs is given, and gives its checksum. Its name must have four letters at least. It may depend on others,
+// of versions 1: on each if the feature of the same name is on.
+func (r *Crates) Add(name, version, lib string, optional ...string) string {
+	manifest, deps := "[package]\nname = '"+name+"'\nversion = '"+version+"'\nedition = '2021'\n[dependencies]\n", []string{}
+	for _, o := range optional {
+		manifest += o + " = {version = '1', optional = true}\n"
+		deps = append(deps, fmt.Sprintf(`{"name":%q,"req":"^1","features":[],"optional":true,"default_features":true,"target":null,"kind":"normal"}`, o))
+	}
 	var b bytes.Buffer
 	z := gzip.NewWriter(&b)
 	w := tar.NewWriter(z)
-	for _, file := range [][2]string{{"Cargo.toml", "[package]\nname = '" + name + "'\nversion = '" + version + "'\nedition = '2021'\n"}, {"src/lib.rs", lib}, {".gitignore", "x"}} {
+	for _, file := range [][2]string{{"Cargo.toml", manifest}, {"src/lib.rs", lib}, {".gitignore", "x"}} {
 		// What goes to memory can't fail.
 		_ = w.WriteHeader(&tar.Header{Name: name + "-" + version + "/" + file[0], Mode: 0o644, Size: int64(len(file[1])), ModTime: when})
 		_, _ = w.Write([]byte(file[1]))
@@ -47,7 +53,7 @@ func (r *Crates) Add(name, version, lib string) string {
 	sum := fmt.Sprintf("%x", sha256.Sum256(b.Bytes()))
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.index[name] += fmt.Sprintf(`{"name":%q,"vers":%q,"deps":[],"cksum":%q,"features":{},"yanked":false}`+"\n", name, version, sum)
+	r.index[name] += fmt.Sprintf(`{"name":%q,"vers":%q,"deps":[%s],"cksum":%q,"features":{},"yanked":false}`+"\n", name, version, strings.Join(deps, ","), sum)
 	r.files[name+"/"+version] = b.Bytes()
 	return sum
 }
