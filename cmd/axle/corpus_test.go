@@ -6,21 +6,32 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
+	"github.com/python-wheel-build/axle/cmd/axle/host"
+	"github.com/python-wheel-build/axle/index"
 	"github.com/python-wheel-build/axle/internal/testtools"
 )
 
-var corpusFile = flag.String("corpus", "", "file of requirements, one a line: build each with pip and with Axle, and compare (hours)")
+var (
+	corpusFile  = flag.String("corpus", "", "file of requirements, one a line: build each with pip and with Axle, and compare (hours)")
+	corpusStore = flag.String("corpus-store", "", "folder that keeps what -corpus built: a later run goes on from there and tries what failed again")
+)
 
 // row is what became of one requirement; "" is success, else the reason.
 type row struct {
@@ -28,7 +39,8 @@ type row struct {
 }
 
 // TestCorpus: what pip builds on this machine, Axle builds, sandboxed and offline: with the pre-built list of the built-in settings, and with
-// every build requirement from its sdist. pip fetches build requirements as wheels, and may use the network while it builds.
+// every build requirement from its sdist. pip fetches build requirements as wheels, and may use the network while it builds. A failure's
+// reason must be a named one.
 func TestCorpus(t *testing.T) {
 	if *corpusFile == "" {
 		t.Skip("takes hours: run `make corpus`, or `make corpus CORPUS=FILE` for a list of your own")
@@ -37,31 +49,26 @@ func TestCorpus(t *testing.T) {
 	say := sinceStart()
 	r := corpusRig(t)
 	r.start()
-	work := make(chan *row)
-	var workers sync.WaitGroup
-	for range 2 {
-		workers.Go(func() {
-			for row := range work {
-				row.pip = r.pipWheel(row.req)
-				say("pip      %-30s %s", row.req, cmp.Or(row.pip, "ok"))
-			}
+	var columns errgroup.Group
+	columns.Go(func() error {
+		return r.buildAll("default", rows, func(row *row, reason string) {
+			row.declared = reason
+			say("declared %-30s %s", row.req, cmp.Or(reason, "ok"))
 		})
-	}
-	for i := range rows {
-		work <- &rows[i]
-	}
-	close(work)
-	workers.Wait()
-	r.buildAll("default", rows, func(row *row, reason string) {
-		row.declared = reason
-		say("declared %-30s %s", row.req, cmp.Or(reason, "ok"))
 	})
-	r.buildAll("source", rows, func(row *row, reason string) {
-		row.source = reason
-		say("source   %-30s %s", row.req, cmp.Or(reason, "ok"))
+	columns.Go(func() error {
+		return r.buildAll("source", rows, func(row *row, reason string) {
+			row.source = reason
+			say("source   %-30s %s", row.req, cmp.Or(reason, "ok"))
+		})
 	})
+	r.ok(columns.Wait())
+	r.pipAll(rows, func(row *row) { say("pip      %-30s %s", row.req, cmp.Or(row.pip, "ok")) })
 	tell(t, rows)
 }
+
+// unnamed are failures of which nothing is known but that a hook, or the server, failed.
+var unnamed = regexp.MustCompile(`\b(?:\w+_wheel|install) failed: |^internal error|^not run$`)
 
 // tell prints the table and fails where pip built what Axle did not.
 func tell(t *testing.T, rows []row) {
@@ -86,6 +93,11 @@ func tell(t *testing.T, rows []row) {
 		}
 		if row.pip == "" && row.source != "" {
 			t.Errorf("pip builds %s, Axle does not with its build requirements from source: %s", row.req, row.source)
+		}
+		for _, reason := range []string{row.declared, row.source} {
+			if unnamed.MatchString(reason) {
+				t.Errorf("%s fails without a named reason: %s", row.req, reason)
+			}
 		}
 	}
 	fmt.Printf("\nof %d sdists built by pip: %d, by Axle with the declared pre-built list: %d, with all build requirements from source: %d\n", len(rows), pip, declared, source)
@@ -132,23 +144,57 @@ func corpusRig(t *testing.T) *rig {
 		r.ok(os.Remove(filepath.Join(r.dir, "source", "settings", tool+".yaml")))
 	}
 	environment := ""
-	if sysroot := rustSysroot(); sysroot != "" {
-		environment = fmt.Sprintf("    environment: {paths: {rust: %s}}\n", sysroot)
+	if rust := r.rust(); rust != "" {
+		environment = fmt.Sprintf("    environment: {paths: {rust: %s}}\n", rust)
+	}
+	if *corpusStore != "" {
+		r.store = filepath.Join(*corpusStore, "store")
 	}
 	r.config = "views:\n  default:\n    settings: declared/\n    build: on-demand\n" + environment + "  source:\n    settings: source/\n    build: on-demand\n" + environment
 	return r
 }
 
-func rustSysroot() string {
-	out, err := exec.Command("rustc", "--print", "sysroot").Output()
-	if err != nil {
-		return ""
+// rust is the machine's toolchain, "" where it has none beside its system's.
+func (r *rig) rust() string {
+	r.t.Helper()
+	dir, err := host.RustToolchain(r.t.Context())
+	r.ok(err)
+	return dir
+}
+
+// pipAll has pip build every requirement, two at once, but for those that it built in an earlier run.
+func (r *rig) pipAll(rows []row, done func(*row)) {
+	r.t.Helper()
+	r.ok(os.MkdirAll(r.store, 0o755))
+	name := filepath.Join(r.store, "..", "built-by-pip.txt")
+	known, err := os.ReadFile(name)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		r.t.Fatal(err)
 	}
-	return strings.TrimSpace(string(out))
+	built, err := os.OpenFile(name, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	r.ok(err)
+	defer built.Close()
+	rust := r.rust()
+	var workers errgroup.Group
+	workers.SetLimit(2)
+	for i := range rows {
+		row := &rows[i]
+		workers.Go(func() (err error) {
+			row.pip = ""
+			if !slices.Contains(strings.Fields(string(known)), row.req) {
+				if row.pip = r.pipWheel(rust, row.req); row.pip == "" {
+					_, err = fmt.Fprintln(built, row.req)
+				}
+			}
+			done(row)
+			return err
+		})
+	}
+	r.ok(workers.Wait())
 }
 
 // pipWheel builds one requirement as pip does, and gives the reason where it can't.
-func (r *rig) pipWheel(req string) string {
+func (r *rig) pipWheel(rust, req string) string {
 	dir, err := os.MkdirTemp(r.dir, "pip-")
 	if err != nil {
 		return err.Error()
@@ -160,8 +206,8 @@ func (r *rig) pipWheel(req string) string {
 	python := filepath.Join(testtools.Dir(r.t), "pip-26.3", "bin", "python")
 	cmd := exec.CommandContext(ctx, python, "-m", "pip", "wheel", "--no-deps", "--no-cache-dir", "--no-binary", name, "-w", dir, req)
 	cmd.Env = append(clientEnv(dir), "TMPDIR="+dir)
-	if sysroot := rustSysroot(); sysroot != "" { // rustup's own programs look for it in HOME
-		cmd.Env = append(cmd.Env, "PATH="+sysroot+"/bin:"+os.Getenv("PATH"))
+	if rust != "" { // rustup's own programs look for it in HOME
+		cmd.Env = append(cmd.Env, "PATH="+rust+"/bin:"+os.Getenv("PATH"))
 	}
 	cmd.Dir = dir
 	cmd.WaitDelay = 5 * time.Second
@@ -178,31 +224,36 @@ func (r *rig) pipWheel(req string) string {
 	return cmp.Or(last, err.Error())
 }
 
-// buildAll has every requirement built in a view, and tells of each as it ends.
-func (r *rig) buildAll(view string, rows []row, done func(*row, string)) {
-	r.t.Helper()
+// buildAll has every requirement built in a view, and tells of each as it ends. An error is of the test's own doing.
+func (r *rig) buildAll(view string, rows []row, done func(*row, string)) error {
 	byReq := map[string]*row{}
-	var reqs []string
+	order := index.BuildRequest{View: view, Retry: true}
 	for i := range rows {
 		byReq[rows[i].req] = &rows[i]
-		reqs = append(reqs, rows[i].req)
+		order.Requirements = append(order.Requirements, rows[i].req)
 	}
-	body, err := json.Marshal(map[string]any{"view": view, "requirements": reqs})
-	r.ok(err)
+	body, err := json.Marshal(order)
+	if err != nil {
+		return err
+	}
 	resp, err := http.Post(r.base+"/api/v1/builds", "application/json", bytes.NewReader(body))
-	r.ok(err)
+	if err != nil {
+		return err
+	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		r.t.Fatalf("ordering builds: %s", resp.Status)
+		return fmt.Errorf("ordering builds of %s: %s", view, resp.Status)
 	}
 	in := bufio.NewScanner(resp.Body)
 	in.Buffer(nil, 8<<20)
 	for in.Scan() {
-		var l line
-		r.ok(json.Unmarshal(in.Bytes(), &l))
+		var l index.BuildLine
+		if err := json.Unmarshal(in.Bytes(), &l); err != nil {
+			return err
+		}
 		if l.Kind == "result" {
 			done(byReq[l.Requirement], strings.ReplaceAll(l.Problem, "\n", " "))
 		}
 	}
-	r.ok(in.Err())
+	return in.Err()
 }
