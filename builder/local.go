@@ -112,7 +112,7 @@ type run struct {
 	digest resolver.RecipeDigest
 	used   []resolver.Requirement // every wheel of every environment so far
 	crates crates.Vendored
-	locks  map[string]cas.Digest // Cargo.lock files that had to be made
+	locks  map[string]cas.Digest // what stands in no Cargo.lock of the source's: resolver.Record.Locks
 	clock  clock
 }
 

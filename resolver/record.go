@@ -53,7 +53,8 @@ type Record struct {
 	RequiresPython string     `json:"requires_python,omitempty"`
 	// Log is the build's log, zstd; absent for a pre-built wheel.
 	Log cas.Digest `json:"log,omitempty"`
-	// Locks are the Cargo.lock files that had to be made for the build, by path below the source; none where the source has its own.
+	// Locks are the Cargo.lock files that had to be made for the build, by path below the source, none where the source has its own; and, as
+	// PATH.features, crates that were used beside the lock at PATH.
 	Locks map[string]cas.Digest `json:"locks,omitempty"`
 	// Seconds is how long the job's steps ran in the sandbox, in decimal; absent for a pre-built wheel.
 	Seconds string    `json:"seconds,omitempty"`

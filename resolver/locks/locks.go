@@ -1,5 +1,6 @@
-// Package locks keeps the Cargo.lock files that had to be made since a source lacks them. They are made of the crates of the day, so no
-// recipe can name them; they are kept instead, and used again, so that one recipe stands for the same crates each time.
+// Package locks keeps the Cargo.lock files that had to be made since a source lacks them, and what has their form: the crates that are used
+// beside a lock. They are made of the crates of the day, so no recipe can name them; they are kept instead, and used again, so that one recipe
+// stands for the same crates each time.
 package locks
 
 import (

@@ -30,7 +30,8 @@ func RustToolchain(ctx context.Context) (string, error) {
 	cmd.Stderr = &complaint
 	out, err := cmd.Output()
 	if err != nil {
-		return "", fmt.Errorf("%s --print sysroot: %w: %s", rustc, err, strings.TrimSpace(complaint.String()))
+		said, _, _ := strings.Cut(strings.TrimSpace(complaint.String()), "\n") // a backtrace may follow
+		return "", fmt.Errorf("%s --print sysroot: %w: %s", rustc, err, said)
 	}
 	dir, err := filepath.EvalSymlinks(strings.TrimSpace(string(out)))
 	if err != nil {
