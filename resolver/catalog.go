@@ -77,32 +77,18 @@ func (c *Catalog) Lookup(ctx context.Context, v *view.View, p dist.Project, ver 
 // Holds gives every version of which the store has a record that is a hit in this view.
 func (c *Catalog) Holds(ctx context.Context, v *view.View) (map[string]Record, error) {
 	m := c.memo(v)
-	var nodes []*node
-	for key, err := range c.Store.Keys(ctx, "records/") {
-		if err != nil {
-			return nil, fmt.Errorf("listing records: %w", err)
-		}
-		r, err := c.record(ctx, key)
-		if err != nil {
-			continue // damaged: verify reports it
-		}
-		n, err := m.add(ctx, Pin{r.Project, r.Version})
+	nodes, err := m.everything(ctx)
+	if err != nil {
+		return nil, err
+	}
+	hits := map[string]Record{}
+	for _, n := range nodes {
+		a, err := m.answer(ctx, n)
 		if err != nil {
 			return nil, err
 		}
-		nodes = append(nodes, n)
-	}
-	m.mark()
-	hits := map[string]Record{}
-	for _, n := range nodes {
-		if n.hasAny() {
-			a, err := m.answer(ctx, n)
-			if err != nil {
-				return nil, err
-			}
-			if a.Record != nil {
-				hits[n.pin.String()] = *a.Record
-			}
+		if a.Record != nil {
+			hits[n.pin.String()] = *a.Record
 		}
 	}
 	return hits, nil
@@ -135,7 +121,7 @@ func (c *Catalog) Publish(ctx context.Context, recipe Recipe, r Record) (Record,
 	if err != nil {
 		return Record{}, err
 	}
-	if _, err := c.Store.AddBytes(ctx, doc); err != nil {
+	if r.RecipeBlob, err = c.Store.AddBytes(ctx, doc); err != nil {
 		return Record{}, fmt.Errorf("storing recipe: %w", err)
 	}
 	r.Requirements = sortRequirements(r.Requirements)

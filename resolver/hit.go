@@ -40,8 +40,9 @@ type node struct {
 type candidate struct {
 	Record
 	key   string
+	of    *node
 	needs []*node // beside Requirements
-	dead  string  // why it can't become valid whatever else does
+	dead  *Flaw   // why it can't become valid whatever else does
 	valid bool
 }
 
@@ -147,7 +148,7 @@ func (m *memo) gather(ctx context.Context, n *node) error {
 		if r.Recipe != n.digest || r.Project != n.pin.Project || r.Version.Compare(n.pin.Version) != 0 {
 			continue // filed under another's address: not an answer to this question
 		}
-		c := &candidate{Record: r, key: key}
+		c := &candidate{Record: r, key: key, of: n, needs: make([]*node, 0, len(r.Requirements))}
 		n.candidates = append(n.candidates, c)
 		if c.dead, err = m.doomed(ctx, n, r); err != nil {
 			return err
@@ -166,16 +167,25 @@ func (m *memo) gather(ctx context.Context, n *node) error {
 	return nil
 }
 
-// doomed says why a record can't be valid in this view, whatever else is.
-func (m *memo) doomed(ctx context.Context, n *node, r Record) (string, error) {
+// doomed says why a record can't be valid in this view, whatever else is; nil where it may be.
+func (m *memo) doomed(ctx context.Context, n *node, r Record) (*Flaw, error) {
 	if m.revoked == nil {
 		m.revoked = map[string]bool{}
 		for key, err := range m.c.Store.Keys(ctx, "revocations/") {
 			if err != nil {
-				return "", fmt.Errorf("listing revocations: %w", err)
+				return nil, fmt.Errorf("listing revocations: %w", err)
 			}
 			m.revoked[strings.TrimSuffix(strings.TrimPrefix(key, "revocations/"), ".json")] = true
 		}
+	}
+	for _, q := range r.Requirements {
+		if line := m.v.Excluding(q.Project, q.Version); line != "" {
+			return &Flaw{Cause: CauseConstraint, Requirements: []Requirement{q},
+				Why: fmt.Sprintf("it was built with %s, which the view's constraints exclude (%s)", q.pin(), line)}, nil
+		}
+	}
+	if len(m.revoked) == 0 {
+		return nil, nil
 	}
 	inputs := []cas.Digest{n.source.SHA256, r.Wheel}
 	for _, p := range n.recipe.Patches {
@@ -183,42 +193,55 @@ func (m *memo) doomed(ctx context.Context, n *node, r Record) (string, error) {
 	}
 	for _, d := range inputs {
 		if m.revoked[d.Encoded()] {
-			return fmt.Sprintf("%s is revoked", d), nil
+			return &Flaw{Cause: CauseRevoked, Bytes: d, Why: fmt.Sprintf("%s is revoked", d)}, nil
 		}
 	}
 	for _, q := range r.Requirements {
 		if m.revoked[q.Wheel.Encoded()] {
-			return fmt.Sprintf("it was built with a wheel of %s that is revoked (%s)", q.pin(), q.Wheel), nil
-		}
-		if !m.v.Admits(q.Project, q.Version) {
-			return fmt.Sprintf("it was built with %s, which the view's constraints exclude", q.pin()), nil
+			return &Flaw{Cause: CauseRevoked, Bytes: q.Wheel, Requirements: []Requirement{q},
+				Why: fmt.Sprintf("it was built with a wheel of %s that is revoked (%s)", q.pin(), q.Wheel)}, nil
 		}
 	}
-	return "", nil
+	return nil, nil
 }
 
 // mark finds the least fixed point: a record is valid when each of its requirements' wheels is the wheel of a valid record. Records
-// that only vouch for each other stay invalid.
+// that only vouch for each other stay invalid. Each requirement of each record is looked at once, in whatever order they were built.
 func (m *memo) mark() {
-	for changed := true; changed; {
-		changed = false
-		for _, n := range m.nodes {
-			for _, c := range n.candidates {
-				if !c.valid && c.dead == "" && c.vouched() {
-					c.valid, changed = true, true
+	type wheel struct {
+		of  *node
+		sha cas.Digest
+	}
+	waiting := map[wheel][]*candidate{}
+	lacks := map[*candidate]int{}
+	var ready []*candidate
+	for _, n := range m.nodes {
+		for _, c := range n.candidates {
+			switch {
+			case c.dead != nil:
+			case len(c.needs) == 0:
+				ready = append(ready, c)
+			default:
+				lacks[c] = len(c.needs)
+				for i, need := range c.needs {
+					w := wheel{need, c.Requirements[i].Wheel}
+					waiting[w] = append(waiting[w], c)
 				}
 			}
 		}
 	}
-}
-
-func (c *candidate) vouched() bool {
-	for i, q := range c.Requirements {
-		if !c.needs[i].has(q.Wheel) {
-			return false
+	for len(ready) > 0 {
+		c := ready[len(ready)-1]
+		ready = ready[:len(ready)-1]
+		c.valid = true
+		w := wheel{c.of, c.Wheel}
+		for _, waits := range waiting[w] {
+			if lacks[waits]--; lacks[waits] == 0 {
+				ready = append(ready, waits)
+			}
 		}
+		delete(waiting, w)
 	}
-	return true
 }
 
 // has says that some valid record of this version gave exactly that wheel.
@@ -239,55 +262,60 @@ func (m *memo) answer(ctx context.Context, n *node) (Answer, error) {
 	}
 	a.Why = "never built with these inputs"
 	for i, c := range n.candidates {
-		why, wanting, err := m.check(ctx, c)
+		flaw, err := m.flaw(ctx, c)
 		if err != nil {
 			return a, err
 		}
-		if why == "" {
+		if flaw == nil {
 			return Answer{Source: n.source, Recipe: n.recipe, Record: &c.Record}, nil
 		}
 		if i == 0 {
-			a.Why, a.Wanting = why, wanting
+			a.Why, a.Wanting = flaw.Why, flaw.wanting
 		}
+		a.Candidates = append(a.Candidates, Candidate{c.Record, *flaw})
 	}
 	return a, nil
 }
 
-func (m *memo) check(ctx context.Context, c *candidate) (why string, wanting []Pin, err error) {
-	if c.dead != "" {
-		return c.dead, nil, nil
+// flaw says why a record is not a hit once all are marked, nil for one that could be.
+func (m *memo) flaw(ctx context.Context, c *candidate) (*Flaw, error) {
+	if c.dead != nil {
+		return c.dead, nil
 	}
 	if c.valid {
 		for _, d := range []cas.Digest{c.Wheel, c.Metadata} {
 			ok, err := m.c.Store.Has(ctx, d)
 			if err != nil {
-				return "", nil, err
+				return nil, err
 			}
 			if !ok {
-				return fmt.Sprintf("its bytes %s are missing from the store or were damaged", d), nil, nil
+				return &Flaw{Cause: CauseBytes, Bytes: d, Why: fmt.Sprintf("its bytes %s are missing from the store or were damaged", d)}, nil
 			}
 		}
-		return "", nil, nil
+		return nil, nil
 	}
+	f := &Flaw{Cause: CauseRequirement}
 	onlyWanting := true
 	for i, q := range c.Requirements {
 		need := c.needs[i]
-		switch {
-		case need.has(q.Wheel):
-		case need.hasAny():
+		if need.has(q.Wheel) {
+			continue
+		}
+		f.Requirements = append(f.Requirements, q)
+		if need.hasAny() {
 			onlyWanting = false
-			why = fmt.Sprintf("it was built with another wheel of %s than the view holds today", q.pin())
-		default:
-			wanting = append(wanting, need.pin)
-			if why == "" {
-				why = fmt.Sprintf("it was built with a wheel of %s that the view has not got as it is today", q.pin())
-			}
+			f.Why = fmt.Sprintf("it was built with another wheel of %s than the view holds today", q.pin())
+			continue
+		}
+		f.wanting = append(f.wanting, need.pin)
+		if f.Why == "" {
+			f.Why = fmt.Sprintf("it was built with a wheel of %s that the view has not got as it is today", q.pin())
 		}
 	}
 	if !onlyWanting {
-		wanting = nil
+		f.wanting = nil
 	}
-	return why, wanting, nil
+	return f, nil
 }
 
 // records are the keys of all records of that version, of whatever recipe.
@@ -306,6 +334,42 @@ func (m *memo) records(ctx context.Context, p Pin) ([]string, error) {
 		m.keys[p.Project] = byVersion
 	}
 	return byVersion[p.Version.String()], nil
+}
+
+// everything gathers and marks all versions of which the store has a record, sorted by their keys.
+func (m *memo) everything(ctx context.Context) ([]*node, error) {
+	var pins []Pin
+	for key, err := range m.c.Store.Keys(ctx, "records/") {
+		if err != nil {
+			return nil, fmt.Errorf("listing records: %w", err)
+		}
+		parts := strings.Split(key, "/")
+		p, err := dist.ParseProject(parts[1])
+		if err != nil || string(p) != parts[1] || len(parts) < 3 {
+			continue // nothing of ours: verify reports it
+		}
+		if m.keys[p] == nil {
+			m.keys[p] = map[string][]string{}
+		}
+		if m.keys[p][parts[2]] == nil {
+			ver, err := version.Parse(parts[2])
+			if err != nil {
+				continue
+			}
+			pins = append(pins, Pin{p, ver})
+		}
+		m.keys[p][parts[2]] = append(m.keys[p][parts[2]], key)
+	}
+	nodes := make([]*node, len(pins))
+	for i, p := range pins {
+		n, err := m.add(ctx, p)
+		if err != nil {
+			return nil, err
+		}
+		nodes[i] = n
+	}
+	m.mark()
+	return nodes, nil
 }
 
 // recipeDigest is r.Digest() of the recipe that v gives to s: a pure function of the two, so what was computed once is true for ever.

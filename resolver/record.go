@@ -40,11 +40,13 @@ func (r Requirement) pin() Pin { return Pin{r.Project, r.Version} }
 
 // Record says that a recipe together with these requirements gave this wheel. It is created once and never changed.
 type Record struct {
-	Project      dist.Project    `json:"project"`
-	Version      version.Version `json:"version"`
-	Recipe       RecipeDigest    `json:"recipe"`
-	Requirements []Requirement   `json:"requirements"`
-	Wheel        cas.Digest      `json:"wheel"`
+	Project dist.Project    `json:"project"`
+	Version version.Version `json:"version"`
+	Recipe  RecipeDigest    `json:"recipe"`
+	// RecipeBlob is where Recipe's document is kept: a recipe's digest is not that of its bytes.
+	RecipeBlob   cas.Digest    `json:"recipe_blob,omitempty"`
+	Requirements []Requirement `json:"requirements"`
+	Wheel        cas.Digest    `json:"wheel"`
 	// Bytes is the wheel's size, in decimal: documents hold no numbers.
 	Bytes string `json:"size"`
 	// Filename is the name that the wheel was built or pushed under.

@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/python-wheel-build/axle/internal/dist"
-	"github.com/python-wheel-build/axle/internal/version"
 	"github.com/python-wheel-build/axle/resolver/view/config"
 )
 
@@ -83,13 +82,13 @@ func TestConstraintsRefused(t *testing.T) {
 }
 
 func TestAdmits(t *testing.T) {
-	v := &View{admitted: map[dist.Project][]version.Set{}}
+	v := &View{admitted: map[dist.Project][]excluder{}}
 	for _, line := range constrain(t, "foo>=1\nfoo<3\nfoo!=2.0\npinned==1.0rc1\nopen>=1") {
 		r, err := dist.ParseRequirement(line)
 		if err != nil {
 			t.Fatal(err)
 		}
-		v.admitted[r.Project] = append(v.admitted[r.Project], r.Set)
+		v.admitted[r.Project] = append(v.admitted[r.Project], excluder{line, r.Set})
 	}
 	for _, c := range []struct {
 		p    dist.Project

@@ -15,7 +15,6 @@ import (
 
 	"github.com/python-wheel-build/axle/cas"
 	"github.com/python-wheel-build/axle/internal/dist"
-	"github.com/python-wheel-build/axle/internal/version"
 	"github.com/python-wheel-build/axle/resolver/environ"
 	"github.com/python-wheel-build/axle/resolver/view/config"
 )
@@ -75,7 +74,7 @@ func decode(b []byte) (*View, error) {
 		Variant: d.Variant, Projects: d.Settings, Backends: d.Backends, Patches: d.Patches, Environment: d.Environment,
 		Target: d.Target, Private: d.Private, WheelsOnly: d.WheelsOnly, Origins: d.Origins,
 		digest: Digest(digest.FromBytes(b)), constraints: d.Constraints,
-		admitted: map[dist.Project][]version.Set{}, patches: map[dist.Project][]ProjectPatch{},
+		admitted: map[dist.Project][]excluder{}, patches: map[dist.Project][]ProjectPatch{},
 	}
 	if d.Changes != "" {
 		var err error
@@ -91,7 +90,7 @@ func decode(b []byte) (*View, error) {
 		if err != nil {
 			return nil, fmt.Errorf("constraint: %w", err)
 		}
-		v.admitted[r.Project] = append(v.admitted[r.Project], r.Set)
+		v.admitted[r.Project] = append(v.admitted[r.Project], excluder{line, r.Set})
 	}
 	for _, p := range d.Patches {
 		v.patches[p.Project] = append(v.patches[p.Project], p)

@@ -64,7 +64,7 @@ type View struct {
 	digest      Digest
 	changes     int
 	constraints []string
-	admitted    map[dist.Project][]version.Set
+	admitted    map[dist.Project][]excluder
 	patches     map[dist.Project][]ProjectPatch
 }
 
@@ -125,15 +125,24 @@ func (v *View) TakesOnlyWheels() bool { return v.WheelsOnly == config.PreBuilt }
 // a pip constraints file.
 func (v *View) Constraints() []string { return slices.Clone(v.constraints) }
 
+// excluder is one of the constraints, and its line.
+type excluder struct {
+	line string
+	set  version.Set
+}
+
 // Admits says whether every constraint on the project contains the version. A prerelease is judged by its number alone: that it is
 // one is for whoever chooses versions to weigh, not for a constraint to forbid.
-func (v *View) Admits(p dist.Project, ver version.Version) bool {
-	for _, set := range v.admitted[p] {
-		if !set.Contains(ver, version.Allow) {
-			return false
+func (v *View) Admits(p dist.Project, ver version.Version) bool { return v.Excluding(p, ver) == "" }
+
+// Excluding is the first of the Constraints that does not contain the version, "" where Admits.
+func (v *View) Excluding(p dist.Project, ver version.Version) string {
+	for _, c := range v.admitted[p] {
+		if !c.set.Contains(ver, version.Allow) {
+			return c.line
 		}
 	}
-	return true
+	return ""
 }
 
 // IsPrivate says that no index may be asked for the project.
