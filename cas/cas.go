@@ -20,6 +20,7 @@
 //	failures/<recipe>/<uuid>.json
 //	checks/<project>/<version>/<recipe>/<input>/<random>.json
 //	names/<name>/<12 digits>.json
+//	leases/<view>/<12 digits>.json
 //	revocations/<sha256>.json
 //	quarantine/<key>.<n>                                  what was found damaged, or moved away by a caller
 //

@@ -136,7 +136,7 @@ func (s *site) builds(w http.ResponseWriter, r *http.Request) error {
 	}
 	if !name.OnDemand {
 		return &Problem{Type: typeNotOnDemand, Status: http.StatusForbidden, Title: "not built on demand",
-			Detail: fmt.Sprintf("view %s only serves what is there; its configuration says build: never", printable(name.Name))}
+			Detail: fmt.Sprintf("view %s only serves what is there; its policy is build: never", printable(name.Name))}
 	}
 	h := w.Header()
 	h.Set("Content-Type", "application/x-ndjson")

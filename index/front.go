@@ -3,8 +3,10 @@ package index
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"html/template"
 	"io"
+	"io/fs"
 	"net/http"
 	"strings"
 
@@ -20,12 +22,16 @@ func text(w http.ResponseWriter, s string) error {
 
 // ready says whether this process can answer for the default name: its view is there and the store can be asked.
 func (s *site) ready(w http.ResponseWriter, r *http.Request, _ func(string) string) error {
-	if _, err := s.Names.Get(r.Context(), "default"); err != nil {
-		return &Problem{Status: http.StatusServiceUnavailable, Title: "not ready", Detail: "there is no view named default yet", retryAfter: 1}
-	}
 	if _, err := s.Catalog.Store.Has(r.Context(), digest.FromString("")); err != nil {
 		s.Log.ErrorContext(r.Context(), "not ready", "error", err)
 		return &Problem{Status: http.StatusServiceUnavailable, Title: "not ready", Detail: "the store can't be asked; the server's log says why", retryAfter: 1}
+	}
+	_, err := s.Names.Get(r.Context(), "default")
+	if errors.Is(err, fs.ErrNotExist) {
+		return &Problem{Status: http.StatusServiceUnavailable, Title: "not ready", Detail: "there is no view named default", retryAfter: 1}
+	}
+	if err != nil {
+		return err
 	}
 	return text(w, "ok\n")
 }
@@ -36,14 +42,24 @@ type ViewInfo struct {
 	// View is the digest that the name points to now.
 	View     string `json:"view"`
 	OnDemand bool   `json:"on_demand"`
+	// Problem says why that can't be read.
+	Problem string `json:"problem,omitempty"`
 }
 
-func (s *site) views(w http.ResponseWriter, _ *http.Request, _ func(string) string) error {
+func (s *site) views(w http.ResponseWriter, r *http.Request, _ func(string) string) error {
+	all, err := s.Names.All(r.Context())
+	if err != nil {
+		return err
+	}
 	out := struct {
 		Views []ViewInfo `json:"views"`
 	}{[]ViewInfo{}}
-	for _, n := range s.Names.All() {
-		out.Views = append(out.Views, ViewInfo{n.Name, string(n.View.Digest()), n.OnDemand})
+	for _, n := range all {
+		info := ViewInfo{Name: n.Name, View: string(n.View), OnDemand: n.OnDemand}
+		if n.Err != nil {
+			info.Problem = printable(n.Err.Error())
+		}
+		out.Views = append(out.Views, info)
 	}
 	return answerJSON(w, out)
 }

@@ -86,7 +86,9 @@ func (w *world) publish(name string, onDemand bool, constraints string) *view.Vi
 	}
 	v, err := view.Publish(w.Context(), w.Catalog.Store, c, environ.Set{"python": {Value: "3"}}, target(w.T))
 	check(w, err)
-	_, err = w.Names.Set(w.Context(), names.Name{Name: name, View: v, OnDemand: onDemand}, "test", "test")
+	last, err := w.Names.Newest(w.Context(), name)
+	check(w, err)
+	_, err = w.Names.Point(w.Context(), last, names.Pointer{Name: name, View: v.Digest(), OnDemand: onDemand, Origins: v.Origins, Who: "test"})
 	check(w, err)
 	return v
 }

@@ -41,6 +41,7 @@ func (s *site) view(ctx context.Context, param func(string) string) (names.Name,
 		name = "default"
 	}
 	v, err := s.Names.Get(ctx, name)
+	v.OnDemand = v.OnDemand || s.private // a flight that began goes on, whatever has become of the names
 	if errors.Is(err, fs.ErrNotExist) {
 		return v, &Problem{Type: typeNoSuchThing, Status: http.StatusNotFound, Title: "no such view",
 			Detail: fmt.Sprintf("there is no view %s; /api/v1/views lists their names", printable(name))}

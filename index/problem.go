@@ -98,6 +98,8 @@ func (s *Server) problem(r *http.Request, err error) *Problem {
 	case errors.As(err, &damaged) && strings.HasPrefix(damaged.Key, "blobs/"):
 		return &Problem{Type: typeDamaged, Status: http.StatusServiceUnavailable, Title: "the stored bytes were damaged", Detail: printable(damaged.Key) +
 			" was moved to quarantine and nothing of it was sent; the project's next page offers the wheel anew"}
+	case errors.As(err, &damaged) && (strings.HasPrefix(damaged.Key, "names/") || strings.HasPrefix(damaged.Key, "leases/")):
+		return &Problem{Type: typeDamaged, Status: http.StatusInternalServerError, Title: "what a name points to can't be read", Detail: printable(err.Error())}
 	case errors.Is(err, resolver.ErrPending), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return &Problem{Type: typePending, Status: http.StatusServiceUnavailable, Title: "still being built", Detail: "ask again", retryAfter: 1}
 	}

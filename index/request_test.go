@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/python-wheel-build/axle/internal/testindex"
+	"github.com/python-wheel-build/axle/resolver/names"
 )
 
 func TestHost(t *testing.T) {
@@ -98,7 +99,10 @@ func TestSmallPages(t *testing.T) {
 			t.Errorf("HEAD %s: %d %q", path, a.status, a.body)
 		}
 	}
-	w.Names.Keep(nil)
+	last, err := w.Names.Newest(t.Context(), "default")
+	check(t, err)
+	_, err = w.Names.Point(t.Context(), last, names.Pointer{Name: "default", Who: "test"})
+	check(t, err)
 	if p := w.get(w.url + "readyz").problem(t); p.Status != 503 {
 		t.Errorf("without a view: %+v", p)
 	}

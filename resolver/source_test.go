@@ -10,7 +10,6 @@ import (
 	"github.com/python-wheel-build/axle/cas"
 	"github.com/python-wheel-build/axle/internal/testindex"
 	"github.com/python-wheel-build/axle/resolver"
-	"github.com/python-wheel-build/axle/resolver/names"
 	"github.com/python-wheel-build/axle/resolver/source"
 	"github.com/python-wheel-build/axle/resolver/upstream"
 	"github.com/python-wheel-build/axle/resolver/view"
@@ -289,52 +288,5 @@ func TestPrivateLater(t *testing.T) {
 	}
 	if n := len(w.up.Requests()); n != 0 {
 		t.Fatalf("upstream got %v", w.up.Requests())
-	}
-}
-
-// TestNames: a name's pointer is written when it changes, a damaged one is an error, and policy holds at once.
-func TestNames(t *testing.T) {
-	w := newWorld(t)
-	served := &names.Names{Store: w.store}
-	one, two := w.view(decided{}), w.view(decided{constraints: "x<1\n"})
-	set := func(v *view.View, onDemand bool) *view.View {
-		t.Helper()
-		before, err := served.Set(t.Context(), names.Name{Name: "default", View: v, OnDemand: onDemand}, "test", "test")
-		w.ok(err)
-		return before
-	}
-	builds := func(v *view.View) bool {
-		t.Helper()
-		n, err := served.Get(t.Context(), "@"+string(v.Digest()))
-		w.ok(err)
-		return n.OnDemand
-	}
-	if before := set(one, true); before != nil {
-		t.Errorf("a new name had %v before", before)
-	}
-	set(one, true)
-	if n := len(w.keys("names/")); n != 1 {
-		t.Errorf("%d pointers after setting the same twice", n)
-	}
-	if before := set(two, true); before == nil || before.Digest() != one.Digest() {
-		t.Errorf("before: %v", before)
-	}
-	if !builds(one) || !builds(two) {
-		t.Error("promises of the view before are not kept")
-	}
-	set(two, false)
-	if builds(two) {
-		t.Error("a name that never builds builds by digest")
-	}
-	served = &names.Names{Store: w.store}
-	if before := set(one, true); before == nil || before.Digest() != two.Digest() {
-		t.Errorf("after a restart: before is %v, want the newest", before)
-	}
-	if !builds(two) {
-		t.Error("a promise of the view before is not kept after a restart")
-	}
-	w.flip(w.path(w.keys("names/")[0]))
-	if _, err := served.Set(t.Context(), names.Name{Name: "default", View: two}, "test", "test"); err == nil {
-		t.Error("a damaged pointer was passed over")
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/python-wheel-build/axle/builder/machine"
 	"github.com/python-wheel-build/axle/builder/sandbox"
+	"github.com/python-wheel-build/axle/cmd/axle/host"
 	"github.com/python-wheel-build/axle/cmd/axle/publish"
 	"github.com/python-wheel-build/axle/resolver"
 	"github.com/python-wheel-build/axle/resolver/environ"
@@ -29,47 +30,64 @@ type loader struct {
 
 // load reads the configuration anew. Nothing changes unless all of it can be read.
 func (l *loader) load(ctx context.Context, why string) error {
+	if l.workers == 0 && l.File == "" {
+		l.log.Info("no --config and no workers: the names in the store are served as they are")
+		return nil
+	}
 	configs, err := l.Configs(ctx)
 	if err != nil {
 		return err
 	}
 	var machines []*machine.Machine
-	var next []names.Name
+	var made []publish.Published
 	for _, name := range slices.Sorted(maps.Keys(configs)) {
-		made, err := l.Publish(ctx, name, configs[name])
+		one, err := l.Publish(ctx, name, configs[name])
 		if err != nil {
 			return err
 		}
-		m := l.machine(ctx, made, machines)
-		if !slices.Contains(machines, m) {
+		if m := l.machine(ctx, one, machines); !slices.Contains(machines, m) {
 			machines = append(machines, m)
 		}
-		next = append(next, names.Name{Name: name, View: made.View, OnDemand: made.OnDemand})
+		made = append(made, one)
 	}
 	// Views of before may still be asked for until all names have moved on.
 	l.set(append(slices.Clone(l.known), machines...))
-	changes := make([]change, 0, len(next))
-	for _, n := range next {
-		before, err := l.names.Set(ctx, n, "axle "+version(), why)
-		if err != nil {
-			return err
-		}
-		changes = append(changes, change{n.Name, before, n.View})
+	changes, err := l.point(ctx, made, why)
+	if err != nil {
+		return err
 	}
-	l.names.Keep(slices.Sorted(maps.Keys(configs)))
 	l.known = machines
 	l.set(machines)
-	l.log.Info("configuration read", "why", why, "views", len(next))
+	l.log.Info("configuration read", "why", why, "views", len(made))
 	// Counting hits reads every record: nobody has to wait for it, and nothing hangs on it.
 	go func() {
 		for _, c := range changes {
 			if err := l.report(ctx, c); err != nil && ctx.Err() == nil {
-				l.log.Error("what changed can't be said", "view", c.name, "err", err)
+				l.log.Error("what changed can't be said", "view", c.configured.Name, "err", err)
 			}
 		}
 		l.log.Info("changes told", "why", why)
 	}()
 	return nil
+}
+
+// point moves the names of the configuration. A name that can't be moved keeps no other from it; it is an error where none can.
+func (l *loader) point(ctx context.Context, made []publish.Published, why string) (changes []change, err error) {
+	for _, one := range made {
+		c := change{configured: one}
+		var failed error
+		c.before, c.moved, failed = l.names.Configure(ctx, names.Pointer{Name: one.Name, View: one.View.Digest(), OnDemand: one.OnDemand, Origins: one.View.Origins, Who: host.Who(), Why: why})
+		if failed != nil {
+			l.log.Error("what the configuration says of a name does not count", "view", one.Name, "err", failed)
+			err = failed
+			continue
+		}
+		changes = append(changes, c)
+	}
+	if len(changes) > 0 {
+		return changes, nil
+	}
+	return nil, err
 }
 
 func (l *loader) set(machines []*machine.Machine) {
@@ -78,28 +96,45 @@ func (l *loader) set(machines []*machine.Machine) {
 	}
 }
 
-// change is a name that was pointed to a view; before is nil for a new name.
+// change is what became of a name that the configuration has a view for: not moved where the configuration says nothing new.
 type change struct {
-	name          string
-	before, after *view.View
+	configured publish.Published
+	before     names.Entry
+	moved      bool
 }
 
 // report says what a change made of the hits, and why.
 func (l *loader) report(ctx context.Context, c change) error {
-	log := l.log.With("view", c.name, "digest", string(c.after.Digest()))
-	if c.before == nil {
+	v, was := c.configured.View, c.before
+	log := l.log.With("view", c.configured.Name, "digest", string(v.Digest()))
+	decided := log.With("points_to", string(was.View), "who", was.Who, "when", was.When, "reason", was.Why)
+	switch {
+	case !c.moved && was.Retired():
+		decided.Info("name stays retired: the configuration has not changed since")
+		return nil
+	case !c.moved && was.View != v.Digest():
+		decided.Info("name stays where it was pointed since the configuration changed last")
+		return nil
+	case was.From != names.FromConfig && was.Who != "":
+		decided.Info("the configuration has changed and replaces what was decided meanwhile")
+	}
+	switch was.View {
+	case "":
 		log.Info("view published")
 		return nil
-	}
-	if c.before.Digest() == c.after.Digest() {
+	case v.Digest():
 		log.Info("view unchanged")
 		return nil
 	}
-	old, err := l.catalog.Holds(ctx, c.before)
+	before, err := view.Load(ctx, l.Store, was.View)
 	if err != nil {
 		return err
 	}
-	now, err := l.catalog.Holds(ctx, c.after)
+	old, err := l.catalog.Holds(ctx, before)
+	if err != nil {
+		return err
+	}
+	now, err := l.catalog.Holds(ctx, v)
 	if err != nil {
 		return err
 	}
@@ -109,16 +144,12 @@ func (l *loader) report(ctx context.Context, c change) error {
 			lost++
 		}
 	}
-	log.Info("view changed", "before", string(c.before.Digest()), "hits_before", len(old), "hits_now", len(now), "became_misses", lost)
-	was, err := c.before.Components(ctx, l.catalog.Store)
+	log.Info("view changed", "before", string(was.View), "hits_before", len(old), "hits_now", len(now), "became_misses", lost)
+	components, err := before.Components(ctx, l.Store)
 	if err != nil {
 		return err
 	}
-	is, err := c.after.Components(ctx, l.catalog.Store)
-	if err != nil {
-		return err
-	}
-	for _, line := range environ.Diff(was, is) {
+	for _, line := range environ.Diff(components, c.configured.Environment.Set) {
 		log.Info("environment changed", "what", line)
 	}
 	return nil
