@@ -17,7 +17,7 @@ type Answer struct {
 	// Wanting are the requirements, at their recorded versions, for want of which alone the oldest record is not valid: the view
 	// has built nothing of them yet.
 	Wanting []Pin
-	// Candidates are, of a miss, the records of the recipe, oldest first, with what speaks against each.
+	// Candidates are, of a miss or of Examine, the records of the recipe that are no hit, oldest first, with what speaks against each.
 	Candidates []Candidate
 }
 

@@ -24,6 +24,7 @@ type memo struct {
 	nodes   map[string]*node                     // by project==version
 	keys    map[dist.Project]map[string][]string // of records, by version
 	revoked map[string]bool                      // hex; nil until listed
+	all     bool                                 // look at each candidate, also beside a hit
 }
 
 // node is one version of one project in the view.
@@ -263,16 +264,20 @@ func (m *memo) answer(ctx context.Context, n *node) (Answer, error) {
 	a.Why = "never built with these inputs"
 	for i, c := range n.candidates {
 		flaw, err := m.flaw(ctx, c)
-		if err != nil {
+		switch {
+		case err != nil:
 			return a, err
+		case flaw == nil && a.Record == nil:
+			a.Record, a.Why, a.Wanting = &c.Record, "", nil
+			if !m.all {
+				return Answer{Source: n.source, Recipe: n.recipe, Record: a.Record}, nil
+			}
+		case flaw != nil:
+			if i == 0 {
+				a.Why, a.Wanting = flaw.Why, flaw.wanting
+			}
+			a.Candidates = append(a.Candidates, Candidate{c.Record, *flaw})
 		}
-		if flaw == nil {
-			return Answer{Source: n.source, Recipe: n.recipe, Record: &c.Record}, nil
-		}
-		if i == 0 {
-			a.Why, a.Wanting = flaw.Why, flaw.wanting
-		}
-		a.Candidates = append(a.Candidates, Candidate{c.Record, *flaw})
 	}
 	return a, nil
 }
