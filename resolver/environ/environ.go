@@ -23,6 +23,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -50,7 +51,7 @@ type Component struct {
 }
 
 // Set is the components of an environment by name: "python", "platform",
-// "libc", "system", "path:<name>", "env:<name>".
+// "libc", "system" or "image", "path:<name>", "file:<name>", "env:<name>".
 type Set map[string]Component
 
 // Collector says what to look at. The zero value of every field but Python is
@@ -68,6 +69,13 @@ type Collector struct {
 	// Paths maps a name to the absolute path of a folder that builds see, whole
 	// but for share/doc and read-only, at /opt/axle/<name>.
 	Paths map[string]string
+	// Files maps a name to the absolute path of a file that builds see, read-only,
+	// at /opt/axle/<name>. Its content is in no component, only its hash.
+	Files map[string]string
+	// Image is the digest of the container image that this process runs in, as
+	// whoever started it says; "" where nobody does. It stands for the packages of
+	// the system, for /usr/local and /etc, none of which is looked at then.
+	Image string
 	// Cache is a file that remembers content hashes, "" for none. A hash in it
 	// is used only while the file's inode, size, mtime and ctime are the same.
 	// It is made when absent; one that can't be understood is replaced.
@@ -106,14 +114,18 @@ func (c Collector) collect(ctx context.Context, in Interpreter) (set Set, err er
 		"platform": {Value: in.platform},
 		"libc":     {Value: "glibc-" + in.Target.Glibc},
 	}
-	local, err := c.lines(ctx, h, "/usr/local", in)
-	if err != nil {
-		return nil, err
+	var local []string
+	if c.Image == "" || within(in.Prefix, "/usr/local") {
+		if local, err = c.lines(ctx, h, "/usr/local", in); err != nil {
+			return nil, err
+		}
 	}
 	if set["python"], err = c.python(ctx, h, in, local); err != nil {
 		return nil, err
 	}
-	if set["system"], err = c.system(ctx, h, in, local); err != nil {
+	if c.Image != "" {
+		set["image"] = Component{Value: c.Image}
+	} else if set["system"], err = c.system(ctx, h, in, local); err != nil {
 		return nil, err
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Paths)) {
@@ -126,6 +138,17 @@ func (c Collector) collect(ctx context.Context, in Interpreter) (set Set, err er
 			return nil, fmt.Errorf("environment: path %s: %w", name, err)
 		}
 		set["path:"+name] = component(text)
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Files)) {
+		t, err := c.declaredFile(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		text, err := t.lines(ctx, h, c.Progress)
+		if err != nil {
+			return nil, fmt.Errorf("environment: file %s: %w", name, err)
+		}
+		set["file:"+name] = component(text)
 	}
 	for _, vars := range []map[string]string{c.Env, c.Sign} {
 		for name, value := range vars {
@@ -188,12 +211,19 @@ func (c Collector) check() error {
 	if !filepath.IsAbs(c.Python) {
 		return fmt.Errorf("environment: the interpreter %q is not an absolute path: give the path of a Python, such as /usr/bin/python3", c.Python)
 	}
-	for name, dir := range c.Paths {
-		if !pathName.MatchString(name) {
-			return fmt.Errorf("environment: path %q: a name is lower-case letters, digits, '.', '_' and '-', since the folder is shown at /opt/axle/<name>", name)
+	for kind, named := range map[string]map[string]string{"path": c.Paths, "file": c.Files} {
+		for name, p := range named {
+			if !pathName.MatchString(name) {
+				return fmt.Errorf("environment: %s %q: a name is lower-case letters, digits, '.', '_' and '-', since it is shown at /opt/axle/<name>", kind, name)
+			}
+			if !filepath.IsAbs(p) {
+				return fmt.Errorf("environment: %s %s: %q is not absolute", kind, name, p)
+			}
 		}
-		if !filepath.IsAbs(dir) {
-			return fmt.Errorf("environment: path %s: %q is not absolute", name, dir)
+	}
+	for name := range c.Files {
+		if _, both := c.Paths[name]; both {
+			return fmt.Errorf("environment: file %s: a path has that name, too, and both are shown at /opt/axle/%s: choose another name", name, name)
 		}
 	}
 	for _, vars := range []map[string]string{c.Env, c.Sign} {
@@ -217,22 +247,32 @@ func (c Collector) check() error {
 // host is where a path of the machine is read.
 func (c Collector) host(path string) string { return c.root + path }
 
-// optFolder is where builds see declared trees.
+// optFolder is where builds see declared trees and files.
 const optFolder = "/opt/axle"
 
 // declared is the tree of a path component, shown at /opt/axle/<name>.
 func (c Collector) declared(ctx context.Context, name string) (*tree, error) {
-	dir, err := filepath.EvalSymlinks(c.host(c.Paths[name]))
+	return c.shown(ctx, "path", name, c.Paths[name], "a folder", fs.FileMode.IsDir)
+}
+
+// declaredFile is the tree of one file that a file component is, shown at /opt/axle/<name>.
+func (c Collector) declaredFile(ctx context.Context, name string) (*tree, error) {
+	return c.shown(ctx, "file", name, c.Files[name], "a file", fs.FileMode.IsRegular)
+}
+
+// shown is the tree of what stands at a path, which may be a link to it.
+func (c Collector) shown(ctx context.Context, kind, name, path, what string, is func(fs.FileMode) bool) (*tree, error) {
+	real, err := filepath.EvalSymlinks(c.host(path))
 	if err == nil {
 		var fi os.FileInfo
-		if fi, err = os.Stat(dir); err == nil && !fi.IsDir() {
-			err = fmt.Errorf("%s is not a folder", c.Paths[name])
+		if fi, err = os.Stat(real); err == nil && !is(fi.Mode()) {
+			err = fmt.Errorf("%s is not %s", path, what)
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("environment: path %s: %w: correct the declaration or install it", name, err)
+		return nil, fmt.Errorf("environment: %s %s: %w: correct the declaration or install it", kind, name, err)
 	}
-	return scan(ctx, dir, optFolder+"/"+name, nil)
+	return scan(ctx, real, optFolder+"/"+name, nil)
 }
 
 func component(lines []string) Component {

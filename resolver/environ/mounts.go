@@ -79,6 +79,13 @@ func (c Collector) Root(ctx context.Context, in Interpreter) (Root, error) {
 			r.Path = append(r.Path, path.Join(t.at, "bin"))
 		}
 	}
+	for _, name := range slices.Sorted(maps.Keys(c.Files)) {
+		t, err := c.declaredFile(ctx, name)
+		if err != nil {
+			return Root{}, err
+		}
+		r.Mounts = append(r.Mounts, t.mounts()...)
+	}
 	r.Path = append(r.Path, "/usr/local/bin", "/usr/bin", "/bin")
 	return r, nil
 }

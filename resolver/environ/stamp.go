@@ -13,20 +13,23 @@ import (
 )
 
 // Watch knows every place where a change of the environment shows: each folder of /usr, whose packages are taken on trust, and each
-// folder and file of the trees whose content is hashed. A folder that is new shows in the one above.
+// folder and file of what is hashed. A folder that is new shows in the one above. Where an image stands for the system, the system is not watched.
 type Watch struct{ places []string }
 
 // Watch looks for those places, which takes as long as naming the files does.
 func (c Collector) Watch(ctx context.Context, in Interpreter) (*Watch, error) {
 	w := &Watch{}
-	for _, p := range []string{"/var/lib/dpkg", "/var/lib/dpkg/status", "/var/lib/dpkg/updates", "/var/lib/rpm", "/usr/lib/sysimage/rpm"} {
-		w.places = append(w.places, c.host(p))
+	var tops, hashed []string
+	if c.Image == "" {
+		for _, p := range []string{"/var/lib/dpkg", "/var/lib/dpkg/status", "/var/lib/dpkg/updates", "/var/lib/rpm", "/usr/lib/sysimage/rpm"} {
+			w.places = append(w.places, c.host(p))
+		}
+		shown, err := c.etcShown()
+		if err != nil {
+			return nil, err
+		}
+		tops, hashed = []string{c.host("/usr")}, append([]string{"/usr/local"}, shown...)
 	}
-	shown, err := c.etcShown()
-	if err != nil {
-		return nil, err
-	}
-	hashed := append([]string{"/usr/local"}, shown...)
 	if !in.isSystem() {
 		hashed = append(hashed, in.Prefix)
 	}
@@ -43,7 +46,14 @@ func (c Collector) Watch(ctx context.Context, in Interpreter) (*Watch, error) {
 		}
 		docs[filepath.Join(dir, "share/doc")] = true
 	}
-	for _, top := range append([]string{c.host("/usr")}, hashed...) {
+	for _, file := range c.Files {
+		file = c.host(file)
+		w.places = append(w.places, file)
+		if real, err := filepath.EvalSymlinks(file); err == nil && real != file {
+			w.places = append(w.places, real)
+		}
+	}
+	for _, top := range append(tops, hashed...) {
 		err := filepath.WalkDir(top, func(path string, d fs.DirEntry, err error) error {
 			switch {
 			case ctx.Err() != nil:

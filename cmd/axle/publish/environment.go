@@ -40,7 +40,7 @@ func readEnvironment(ctx context.Context, c config.View, show io.Writer) (e Envi
 		return e, err
 	}
 	bar := progress.New(show, "reading the build environment, bytes")
-	e.collector = environ.Collector{Python: path, Env: map[string]string{}, Sign: map[string]string{}, Paths: c.Paths, Cache: manifestCache(),
+	e.collector = environ.Collector{Python: path, Env: map[string]string{}, Sign: map[string]string{}, Paths: c.Paths, Files: c.Files, Image: c.Image, Cache: manifestCache(),
 		Progress: func(folder string, done, total int64) { bar.Set(done, total) }}
 	for _, variable := range c.Env {
 		if value, ok := os.LookupEnv(variable); ok {

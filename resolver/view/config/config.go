@@ -39,9 +39,8 @@ type View struct {
 	Python string
 	// Build is OnDemand or Never: a name's policy, not a part of the view.
 	Build string
-	// Env names the environment variables that a build sees; Paths are trees that it sees, by name.
-	Env   []string
-	Paths map[string]string
+	// Environment is what builds find, beside the settings' own.
+	Environment
 	// Upstream in the order in which they are asked. Read leaves it nil where the file doesn't say: then what pip is set to
 	// use is meant; `upstream: {}` gives an empty one.
 	Upstream []Index
@@ -151,7 +150,7 @@ func (r configReader) view(n *yaml.Node, what string) (View, error) {
 			c.WheelsOnly, err = r.oneOf(n, "wheels_only", Refuse, PreBuilt)
 			return err
 		},
-		"environment": func(n *yaml.Node) error { return r.environment(n, &c) },
+		"environment": func(n *yaml.Node) error { return r.environment(n, &c.Environment) },
 		"upstream": func(n *yaml.Node) error {
 			c.Upstream = []Index{}
 			return r.Each(n, "upstream", func(key, value *yaml.Node) error {
@@ -180,44 +179,6 @@ func (r configReader) view(n *yaml.Node, what string) (View, error) {
 			c.Private = globs
 			return err
 		},
-	})
-}
-
-func (r configReader) environment(n *yaml.Node, c *View) error {
-	later := func(key string) func(*yaml.Node) error {
-		return func(n *yaml.Node) error {
-			if n.Kind == yaml.ScalarNode && n.Value == "" || n.Kind != yaml.ScalarNode && len(n.Content) == 0 {
-				return nil
-			}
-			return r.Errorf(n, "environment: %s is not supported yet: leave it out", key)
-		}
-	}
-	return r.Fields(n, "environment", map[string]func(*yaml.Node) error{
-		"env": func(n *yaml.Node) (err error) {
-			if c.Env, err = r.Texts(n, "environment: env"); err != nil {
-				return err
-			}
-			for i, s := range c.Env {
-				if !EnvName.MatchString(s) {
-					return r.Errorf(n.Content[i], "environment: env: %q is not the name of an environment variable", s)
-				}
-				if slices.Contains(c.Env[:i], s) {
-					return r.Errorf(n.Content[i], "environment: env: %s stands here twice", s)
-				}
-			}
-			return nil
-		},
-		"paths": func(n *yaml.Node) error {
-			c.Paths = map[string]string{}
-			return r.Each(n, "environment: paths", func(key, value *yaml.Node) (err error) {
-				if err := r.name(key, "environment: paths", key.Value); err != nil {
-					return err
-				}
-				c.Paths[key.Value], err = r.path(value, "environment: paths: "+key.Value)
-				return err
-			})
-		},
-		"files": later("files"), "hook": later("hook"), "image": later("image"),
 	})
 }
 
@@ -261,9 +222,6 @@ func (r configReader) abs(s string) string {
 	}
 	return filepath.Join(r.dir, s)
 }
-
-// EnvName is the form of an environment variable's name.
-var EnvName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 var nameForm = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]*$`)
 

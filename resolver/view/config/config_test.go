@@ -26,7 +26,8 @@ views:
     constraints: [constraints.txt, /etc/more.txt]
     python: python3.11
     build: never
-    environment: {env: [CC, CFLAGS], paths: {rust: ../rust}, files: [], hook: [], image: ""}
+    environment: {env: [CC, CFLAGS], paths: {rust: ../rust}, files: {site: etc/site.conf}, hook: [],
+      image: "registry.example:5000/x/y:1.2@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"}
     upstream: {main: "https://b.example/simple", a: "http://a.example:8080/simple/"}
     private: ["acme-*", My.Own_Thing]
     wheels_only: pre-built
@@ -50,7 +51,11 @@ views:
 	want := View{
 		Settings: filepath.Join(dir, "overrides"), Variant: "cuda12.8-ubi9", Python: "python3.11", Build: Never, WheelsOnly: PreBuilt,
 		Constraints: []string{filepath.Join(dir, "constraints.txt"), "/etc/more.txt"},
-		Env:         []string{"CC", "CFLAGS"}, Paths: map[string]string{"rust": filepath.Join(filepath.Dir(dir), "rust")},
+		Environment: Environment{
+			Env: []string{"CC", "CFLAGS"}, Paths: map[string]string{"rust": filepath.Join(filepath.Dir(dir), "rust")},
+			Files: map[string]string{"site": filepath.Join(dir, "etc/site.conf")},
+			Image: "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+		},
 		Private: []string{"acme-*", "my-own-thing"},
 	}
 	if !reflect.DeepEqual(c, want) {
@@ -91,10 +96,14 @@ func TestReadRefused(t *testing.T) {
 		{"env name", in("environment: {env: [A-B]}"), ":3: ", []string{`"A-B"`}},
 		{"env twice", in("environment: {env: [A, A]}"), ":3: ", []string{"A stands here twice"}},
 		{"path name", in("environment: {paths: {Rust: x}}"), ":3: ", []string{`"Rust"`}},
-		{"files", in("environment: {files: [image.sha]}"), ":3: ", []string{"files is not supported yet"}},
+		{"files list", in("environment: {files: [image.sha]}"), ":3: ", []string{"environment: files must be a mapping"}},
+		{"file name", in("environment: {files: {a/b: x}}"), ":3: ", []string{`"a/b"`}},
+		{"file and path of one name", in("environment: {files: {a: x}, paths: {a: y}}"), ":3: ", []string{"files: a", "/opt/axle/a", "another name"}},
 		{"hook", in("environment: {hook: [./x]}"), ":3: ", []string{"hook is not supported yet"}},
 		{"hook string", in("environment: {hook: ./x}"), ":3: ", []string{"hook is not supported yet"}},
-		{"image", in("environment: {image: sha256:00}"), ":3: ", []string{"image is not supported yet"}},
+		{"image of few digits", in("environment: {image: 'sha256:00'}"), ":3: ", []string{"image", `"sha256:00"`, "digest", "skopeo"}},
+		{"image by tag", in("environment: {image: 'registry.example/x:1.2'}"), ":3: ", []string{`"registry.example/x:1.2"`, "@sha256:"}},
+		{"image empty", in("environment: {image: ''}"), ":3: ", []string{"image", "digest"}},
 		{"upstream list", in("upstream: [x]"), ":3: ", []string{"upstream must be a mapping"}},
 		{"upstream name", in("upstream: {Main: 'http://x/'}"), ":3: ", []string{`"Main"`}},
 		{"upstream twice", "views:\n  v:\n    upstream:\n      a: http://x/\n      a: http://y/\n", ":5: ", []string{`"a"`, "twice"}},
