@@ -55,9 +55,28 @@ func Open(dir string) (*Folder, error) {
 			lock.Close()
 			return nil, fmt.Errorf("making the scratch folder: %w", err)
 		}
+		unrelated(path)
 		return &Folder{path: path, lock: lock}, nil
 	}
 }
+
+// unrelated tells ext4 that what lies in the folders of dir has nothing to do with one another (chattr +T), so that it spreads them over the
+// disk. Without a journal ext4 uses no inode again for a minute after a file was removed, and looks at all of those again for each file that it
+// makes near by: where one job removes a thousand files and the next one makes a thousand, that was a fifth of all that a small build takes.
+// Other file systems don't know the mark, and do without.
+func unrelated(dir string) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	flags, err := unix.IoctlGetInt(int(f.Fd()), unix.FS_IOC_GETFLAGS)
+	if err == nil {
+		_ = unix.IoctlSetPointerInt(int(f.Fd()), unix.FS_IOC_SETFLAGS, flags|topDir)
+	}
+}
+
+const topDir = 0x00020000 // FS_TOPDIR_FL of linux/fs.h
 
 // Path is the folder's absolute path.
 func (f *Folder) Path() string { return f.path }

@@ -4,6 +4,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestLivingFolderStaysDeadOneGoes(t *testing.T) {
@@ -58,5 +60,30 @@ func TestLivingFolderStaysDeadOneGoes(t *testing.T) {
 	left, err := os.ReadDir(dir)
 	if err != nil || len(left) != 1 {
 		t.Errorf("left in the folder: %v, %v; want the stranger's file alone", left, err)
+	}
+}
+
+// TestUnrelated: on ext4, what lies in the folders of a scratch folder is spread over the disk.
+func TestUnrelated(t *testing.T) {
+	t.Parallel()
+	folder, err := Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer folder.Close()
+	var fs unix.Statfs_t
+	if err := unix.Statfs(folder.Path(), &fs); err != nil {
+		t.Fatal(err)
+	}
+	if fs.Type != unix.EXT4_SUPER_MAGIC {
+		t.Skipf("the temp folder is on a file system of type %#x: only ext4 knows the mark", fs.Type)
+	}
+	f, err := os.Open(folder.Path())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if flags, err := unix.IoctlGetInt(int(f.Fd()), unix.FS_IOC_GETFLAGS); err != nil || flags&topDir == 0 {
+		t.Errorf("flags %#x, %v: not the top of a hierarchy", flags, err)
 	}
 }
