@@ -25,6 +25,7 @@ import (
 	"github.com/python-wheel-build/axle/internal/dist"
 	"github.com/python-wheel-build/axle/resolver"
 	"github.com/python-wheel-build/axle/resolver/estimate"
+	"github.com/python-wheel-build/axle/resolver/explain"
 	"github.com/python-wheel-build/axle/resolver/source"
 )
 
@@ -52,6 +53,7 @@ type Builder struct {
 	flights *flights
 	builds  *prometheus.CounterVec
 	checks  *prometheus.CounterVec
+	misses  *prometheus.CounterVec
 }
 
 // Start makes the builder ready. Everything it runs ends with ctx. Its counters are registered with reg.
@@ -72,7 +74,14 @@ func (b *Builder) Start(ctx context.Context, reg prometheus.Registerer) {
 		for _, o := range []string{resolver.CheckIdentical, resolver.CheckDifferent, resolver.CheckFailed} {
 			b.checks.WithLabelValues(o)
 		}
-		reg.MustRegister(b.builds, b.checks)
+		b.misses = prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "axle_misses_total",
+			Help: "Jobs for a wheel that began, by what made the version a miss: the first difference to the nearest record, or what speaks against it.",
+		}, []string{"cause"})
+		for _, c := range resolver.Causes {
+			b.misses.WithLabelValues(c.Label())
+		}
+		reg.MustRegister(b.builds, b.checks, b.misses)
 	})
 }
 
@@ -172,13 +181,18 @@ func (b *Builder) wheel(ctx context.Context, a resolver.Ask, f *flight) error {
 	}
 	// What an old record lacks is cheaper to have than a new record: rebuilt to equal bytes it makes the old one a hit again.
 	if len(answer.Wanting) > 0 && b.all(optional(ctx), a, f, answer.Wanting) == nil {
-		again, err := b.Catalog.Lookup(ctx, a.View, a.Project, a.Version)
-		if err != nil || again.Record != nil {
+		if answer, err = b.Catalog.Lookup(ctx, a.View, a.Project, a.Version); err != nil || answer.Record != nil {
 			return err
 		}
 	}
+	cause, err := explain.Cause(ctx, b.Catalog, answer)
+	if err != nil {
+		return err
+	}
+	b.misses.WithLabelValues(cause.Label()).Inc()
 	expected := f.Expect(estimate.Of(ctx, b.Catalog.Store, a.View, a.Project, a.Version))
-	out, err := b.run(ctx, Job{Stage: stageWheel, View: a.View, Source: answer.Source, Retry: a.Retry, Expected: expected, Urgency: f.Urgency}, a, f)
+	out, err := b.run(ctx, Job{Stage: stageWheel, View: a.View, Source: answer.Source, Retry: a.Retry, Cause: cause, Expected: expected,
+		Urgency: f.Urgency}, a, f)
 	switch {
 	case err != nil:
 		return err

@@ -92,7 +92,7 @@ func (j *run) timed(tell func(resolver.Event)) func(resolver.Event) {
 	return func(e resolver.Event) {
 		switch e.Kind {
 		case "begin":
-			e.Ran, e.Expected = j.clock.ran, j.job.Expected
+			e.Ran, e.Expected, e.Cause = j.clock.ran, j.job.Expected, j.job.Cause
 		case "built", "failed":
 			e.Ran = j.clock.ran
 		}

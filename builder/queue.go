@@ -22,7 +22,9 @@ type Job struct {
 	Against *resolver.Record
 	// Urgency is that of the flight, and may grow while the job runs.
 	Urgency slots.Urgency
-	// Expected is how long its steps took the last time; 0 where nobody knows. It changes nothing but what is told.
+	// Cause is why a wheel is built, "" of other jobs. Like Expected it changes nothing but what is told.
+	Cause resolver.Cause
+	// Expected is how long its steps took the last time; 0 where nobody knows.
 	Expected time.Duration
 }
 

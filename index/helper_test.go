@@ -76,10 +76,10 @@ func newWorld(t *testing.T, change func(*Server)) *world {
 	return w
 }
 
-// publish points a name to a view with these constraints.
-func (w *world) publish(name string, onDemand bool, constraints string) *view.View {
+// publish points a name to a view with these constraints and private names.
+func (w *world) publish(name string, onDemand bool, constraints string, private ...string) *view.View {
 	w.Helper()
-	c := config.View{Upstream: []config.Index{{Name: "main", URL: w.up.Base()}}}
+	c := config.View{Upstream: []config.Index{{Name: "main", URL: w.up.Base()}}, Private: private}
 	if constraints != "" {
 		c.Constraints = []string{w.TempDir() + "/constraints.txt"}
 		check(w, os.WriteFile(c.Constraints[0], []byte(constraints+"\n"), 0o666))

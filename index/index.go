@@ -15,6 +15,7 @@
 //	/api/v1/builds                          GET: what is under way; POST: have things built
 //	/api/v1/builds/<project>/<version>/log  a build under way, by server-sent events
 //	/api/v1/views, /api/v1/logs/<project>/<version>/<log>, /api/v1/checks/<project>/<version>
+//	/api/v1/{explain,dependents,key}/<project>[/<version>]  why it is a hit or a miss; what was built with it; its digests
 //	/healthz /readyz /metrics /robots.txt /
 //
 // What it promises: a page runs nothing and writes nothing; only a GET of a promise, or POST /api/v1/builds, makes anybody build, and a
@@ -43,6 +44,7 @@ import (
 	"github.com/python-wheel-build/axle/index/hops"
 	"github.com/python-wheel-build/axle/index/live"
 	"github.com/python-wheel-build/axle/index/pages"
+	"github.com/python-wheel-build/axle/index/why"
 	"github.com/python-wheel-build/axle/resolver"
 	"github.com/python-wheel-build/axle/resolver/names"
 )
@@ -178,6 +180,11 @@ func (s *site) routes() http.Handler {
 	route("/api/v1/logs/:project/:version/:log", s.log)
 	route("/api/v1/checks/:project/:version", s.checks)
 	route("/api/v1/views", s.views)
+	for _, end := range []string{"", "/:version"} {
+		route("/api/v1/explain/:project"+end, s.why(why.Explain, false))
+		route("/api/v1/dependents/:project"+end, s.why(why.ListDependents, true))
+		route("/api/v1/key/:project"+end, s.why(why.KeyOf, false))
+	}
 	route("/api/v1/builds", s.underWay)
 	route("/api/v1/builds/:project/:version/log", s.follow)
 	e.POST("/api/v1/builds", func(c echo.Context) error { return s.builds(c.Response().Writer, c.Request()) })

@@ -44,6 +44,8 @@ type Event struct {
 	Ran time.Duration
 	// Expected is, of "begin", how long all of the job's steps together took the last time; 0 where nobody knows.
 	Expected time.Duration
+	// Cause is, of "begin" of a wheel's job, what made it a miss.
+	Cause Cause
 }
 
 // ErrPending says that the asker's time ended before the work did. The work goes on.

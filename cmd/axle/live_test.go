@@ -55,7 +55,7 @@ func TestJoined(t *testing.T) {
 	if got := r.built(); got != 2 {
 		t.Errorf("%d builds", got)
 	}
-	for _, want := range []string{"msg=building project=demo version=1.0\n", "msg=built project=demo version=1.0 wheel=demo-1.0-py3-none-any.whl ran=", "msg=building project=demo version=2.0 expected="} {
+	for _, want := range []string{"msg=building project=demo version=1.0 cause=never-built\n", "msg=built project=demo version=1.0 wheel=demo-1.0-py3-none-any.whl ran=", "msg=building project=demo version=2.0 expected="} {
 		if !strings.Contains(r.out.all(), want) {
 			t.Errorf("the server's log has no %q", want)
 		}

@@ -14,11 +14,14 @@ import (
 )
 
 type cli struct {
-	Serve    serveCmd    `cmd:"" help:"Serve the index and build what clients fetch and nobody has built yet."`
-	Build    buildCmd    `cmd:"" help:"Have a server build wheels, and follow the log."`
-	Verify   verifyCmd   `cmd:"" help:"Read a whole store and report what is damaged. Changes nothing."`
-	Defaults defaultsCmd `cmd:"" help:"Write the built-in settings folder to a directory, to read or to start your own from."`
-	Version  versionCmd  `cmd:"" help:"Print the version."`
+	Serve      serveCmd      `cmd:"" help:"Serve the index and build what clients fetch and nobody has built yet."`
+	Build      buildCmd      `cmd:"" help:"Have a server build wheels, and follow the log."`
+	Explain    explainCmd    `cmd:"" help:"Say why a version is a hit or a miss: its recipe, and what differs from the nearest wheel there is."`
+	Dependents dependentsCmd `cmd:"" help:"List what was built with a project."`
+	Key        keyCmd        `cmd:"" help:"Print the digests by which a version's wheel is found: its recipe's, and the hit's inputs'."`
+	Verify     verifyCmd     `cmd:"" help:"Read a whole store and report what is damaged. Changes nothing."`
+	Defaults   defaultsCmd   `cmd:"" help:"Write the built-in settings folder to a directory, to read or to start your own from."`
+	Version    versionCmd    `cmd:"" help:"Print the version."`
 }
 
 // streams are where a command talks: data to out, everything else to err.

@@ -16,6 +16,9 @@ func tellBuilds(log *slog.Logger) func(resolver.Event) {
 			if e.Expected > 0 {
 				job = job.With("expected", e.Expected.Round(time.Second))
 			}
+			if e.Cause != "" {
+				job = job.With("cause", string(e.Cause))
+			}
 			job.Info("building")
 		case "built":
 			job.Info("built", "wheel", e.Text, "ran", e.Ran.Round(time.Millisecond))

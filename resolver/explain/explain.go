@@ -100,6 +100,16 @@ func Of(ctx context.Context, c *resolver.Catalog, v *view.View, p dist.Project, 
 	return e, err
 }
 
+// Between is Diff with the lines that changed within, as far as the texts are in the store.
+func Between(ctx context.Context, c *resolver.Catalog, was, is resolver.Recipe) ([]Change, error) {
+	changes, err := Diff(was, is)
+	if err != nil {
+		return nil, err
+	}
+	x := explainer{c: c}
+	return changes, x.fill(ctx, changes)
+}
+
 // Cause is the primary cause of an answer that is a miss.
 func Cause(ctx context.Context, c *resolver.Catalog, a resolver.Answer) (resolver.Cause, error) {
 	x := explainer{c: c}
@@ -185,10 +195,8 @@ func (x *explainer) miss(ctx context.Context, p dist.Project, ver version.Versio
 	if err != nil {
 		return nil, err
 	}
-	for i := range m.Changes {
-		if m.Changes[i].Lines, err = x.lines(ctx, m.Changes[i]); err != nil {
-			return nil, err
-		}
+	if err := x.fill(ctx, m.Changes); err != nil {
+		return nil, err
 	}
 	switch {
 	case m.Cause == resolver.CauseNeverBuilt:

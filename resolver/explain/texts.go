@@ -21,6 +21,16 @@ const (
 	maxText = 256 << 20
 )
 
+// fill adds the lines.
+func (x *explainer) fill(ctx context.Context, changes []Change) (err error) {
+	for i := range changes {
+		if changes[i].Lines, err = x.lines(ctx, changes[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // lines says what changed within, where it is text or names texts that are in the store.
 func (x *explainer) lines(ctx context.Context, c Change) ([]string, error) {
 	if c.How != Edited {
