@@ -164,6 +164,8 @@ func (j *run) do(ctx context.Context) (Outcome, error) {
 	if j.walls, err = j.m.Ready(ctx); err != nil {
 		return Outcome{}, machinesFault("%v", err)
 	}
+	// What the recipe does not name the build must not see.
+	j.walls = j.walls.Without(j.job.View.Depends[j.project()].Without)
 	if j.log, err = joblog.New(j.Catalog.Store, j.project(), j.version(), func(text string) {
 		j.tell(event(j.project(), j.job.Source, "log", text))
 	}); err != nil {

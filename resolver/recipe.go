@@ -73,7 +73,7 @@ func NewRecipe(v *view.View, s source.Source) Recipe {
 	set := v.Settings(s.Project, s.Version)
 	r.Patches = set.Patches
 	r.Settings = set.Recipe()
-	r.Environment = v.Environment
+	r.Environment = v.EnvironmentOf(s.Project, s.Version)
 	r.Builder = &RecipeBuilder{Name: builderName, Isolation: "bubblewrap", Origin: "axle"}
 	return r
 }

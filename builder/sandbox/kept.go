@@ -46,9 +46,6 @@ func (s *Sandbox) Kept(ctx context.Context, slot int, key string, c Command) (st
 	if first, ok := s.kept.all[key]; ok {
 		return first, nil
 	}
-	if s.kept.all == nil {
-		s.kept.all = map[string]string{}
-	}
 	s.kept.all[key] = dir
 	return dir, nil
 }

@@ -156,7 +156,7 @@ type Sandbox struct {
 	slots   int
 	bwrap   string
 	asRoot  bool
-	kept    kept
+	kept    *kept
 }
 
 // New finds bubblewrap and readies slots 0 to slots-1. scratch is a folder for SelfTest's files. What else can be
@@ -185,11 +185,18 @@ func New(root environ.Root, scratch string, slots int) (*Sandbox, error) {
 			return nil, fmt.Errorf("sandbox: mount target %q is not absolute", m.Target)
 		}
 	}
-	return &Sandbox{root: root, scratch: scratch, slots: slots, bwrap: bwrap, asRoot: os.Geteuid() == 0}, nil
+	return &Sandbox{root: root, scratch: scratch, slots: slots, bwrap: bwrap, asRoot: os.Geteuid() == 0, kept: &kept{all: map[string]string{}}}, nil
 }
 
 // Root is the file view that every command gets.
 func (s *Sandbox) Root() environ.Root { return s.root }
+
+// Without is the same sandbox, with the same slots, for commands that are shown nothing of these components of the environment.
+func (s *Sandbox) Without(components []string) *Sandbox {
+	own := *s
+	own.root = s.root.Without(components)
+	return &own
+}
 
 // Slots is the number of commands that may run at once.
 func (s *Sandbox) Slots() int { return s.slots }

@@ -8,9 +8,12 @@ import (
 	"time"
 
 	"github.com/python-wheel-build/axle/internal/testindex"
+	"github.com/python-wheel-build/axle/internal/testtools"
 )
 
-func imageOf(digit string) string { return "registry.example/builder:1@sha256:" + strings.Repeat(digit, 64) }
+func imageOf(digit string) string {
+	return "registry.example/builder:1@sha256:" + strings.Repeat(digit, 64)
+}
 
 // TestImageAndFiles: where an image stands for the system, its digest is what counts; a declared file counts by what it holds, which is kept
 // nowhere, and a change of it while the server runs is noticed before anything is built with it.
@@ -75,4 +78,59 @@ func TestImageAndFiles(t *testing.T) {
 		}
 		return err
 	}))
+}
+
+// TestFewerComponents: what a project says that it does not depend on is hidden from its builds, and a change of it makes no miss of it.
+func TestFewerComponents(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	config := func(image, projects string) {
+		r.config = "views:\n  default:\n    settings: overrides/\n    upstream: {main: %UP%}\n    environment:\n      image: " + imageOf(image) +
+			"\n      env: [AXLE_TEST_ACCELERATOR]\n      paths: {tool: tool}\n      files: {site: etc/site.conf}\n      projects: " + projects + "\n"
+	}
+	const less = "{blind: {without: [image, 'env:AXLE_TEST_ACCELERATOR', 'path:tool', 'file:site']}}"
+	config("1", less)
+	r.write("tool/bin/flavour", "#!/bin/sh\necho one\n")
+	r.ok(os.Chmod(filepath.Join(r.dir, "tool/bin/flavour"), 0o755))
+	r.write("etc/site.conf", "one")
+	r.env = []string{"AXLE_TEST_ACCELERATOR=cuda"}
+	const look = "import shutil\nseen['saw'] = '%s, %s, %s, %s' % (os.environ.get('AXLE_TEST_ACCELERATOR'), shutil.which('flavour'), os.path.exists('/opt/axle/tool'), os.path.exists('/opt/axle/site'))\n"
+	r.up.Add(testindex.Spec{Name: "blind", Version: "1.0", OnBuild: look}, testindex.Spec{Name: "seeing", Version: "1.0", OnBuild: look})
+	r.start()
+	folder := r.installs(clients(t)[2], r.home(), "blind", "seeing")
+	for module, want := range map[string]string{"blind": "None, None, False, False", "seeing": "cuda, /opt/axle/tool/bin/flavour, True, True"} {
+		if b, err := os.ReadFile(filepath.Join(folder, module+".py")); err != nil || !strings.Contains(string(b), want) {
+			t.Errorf("%s: %v %s, want %q", module, err, b, want)
+		}
+	}
+	sha := r.only("blind").Hashes["sha256"]
+	r.up.Down()
+	for _, change := range []struct {
+		step string
+		do   func()
+	}{
+		{"another image", func() { config("2", less) }},
+		{"another variable", func() { config("1", less); r.env[0] = "AXLE_TEST_ACCELERATOR=rocm" }},
+		{"another tool", func() { r.env[0] = "AXLE_TEST_ACCELERATOR=cuda"; r.write("tool/bin/flavour", "#!/bin/sh\necho two\n") }},
+		{"another file", func() { r.write("tool/bin/flavour", "#!/bin/sh\necho one\n"); r.write("etc/site.conf", "two") }},
+	} {
+		change.do() // and undo the one before
+		r.restart()
+		r.hits(change.step, "blind")
+		if got := r.only("blind").Hashes["sha256"]; got != sha || r.only("seeing").hit() {
+			t.Errorf("%s: blind is %s, was %s; seeing is a hit: %t", change.step, got, sha, r.only("seeing").hit())
+		}
+	}
+	config("1", "{}")
+	r.restart()
+	if r.only("blind").hit() {
+		t.Error("what was built without the components is a hit for a project that depends on all")
+	}
+	r.stop()
+	config("1", "{blind: {without: ['path:tools']}}")
+	r.write("axle.yaml", strings.ReplaceAll(r.config, "%UP%", r.up.URL))
+	if _, stderr, err := r.run("serve", "--listen", "127.0.0.1:0", "--store", r.store, "--tools", testtools.Dir(t), "--config", filepath.Join(r.dir, "axle.yaml")); err == nil ||
+		!strings.Contains(stderr, `"path:tools"`) || !strings.Contains(stderr, "path:tool") {
+		t.Errorf("a component that is not there: %v\n%s", err, stderr)
+	}
 }

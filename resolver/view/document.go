@@ -34,15 +34,17 @@ type document struct {
 	Settings map[dist.Project]ProjectSettings `json:"settings,omitempty"`
 	Backends map[string]ConfigSettings        `json:"backends,omitempty"`
 	// Changes is how many lines the variant's own changelog has, in decimal.
-	Changes     string            `json:"changes,omitempty"`
-	Patches     []ProjectPatch    `json:"patches,omitempty"`
-	Constraints []string          `json:"constraints,omitempty"`
-	Environment map[string]string `json:"environment,omitempty"`
-	Target      dist.Target       `json:"target"`
-	Indexes     []indexDocument   `json:"indexes,omitempty"`
-	Private     []string          `json:"private,omitempty"`
-	WheelsOnly  string            `json:"wheels_only,omitempty"`
-	Origins     []string          `json:"origins"`
+	Changes     string                   `json:"changes,omitempty"`
+	Patches     []ProjectPatch           `json:"patches,omitempty"`
+	Constraints []string                 `json:"constraints,omitempty"`
+	Environment map[string]string        `json:"environment,omitempty"`
+	SharePure   []string                 `json:"share_pure,omitempty"`
+	Depends     map[dist.Project]Depends `json:"depends,omitempty"`
+	Target      dist.Target              `json:"target"`
+	Indexes     []indexDocument          `json:"indexes,omitempty"`
+	Private     []string                 `json:"private,omitempty"`
+	WheelsOnly  string                   `json:"wheels_only,omitempty"`
+	Origins     []string                 `json:"origins"`
 }
 
 type indexDocument struct {
@@ -71,7 +73,7 @@ func decode(b []byte) (*View, error) {
 		return nil, errors.New("not in canonical form")
 	}
 	v := &View{
-		Variant: d.Variant, Projects: d.Settings, Backends: d.Backends, Patches: d.Patches, Environment: d.Environment,
+		Variant: d.Variant, Projects: d.Settings, Backends: d.Backends, Patches: d.Patches, Environment: d.Environment, SharePure: d.SharePure, Depends: d.Depends,
 		Target: d.Target, Private: d.Private, WheelsOnly: d.WheelsOnly, Origins: d.Origins,
 		digest: Digest(digest.FromBytes(b)), constraints: d.Constraints,
 		admitted: map[dist.Project][]excluder{}, patches: map[dist.Project][]ProjectPatch{},

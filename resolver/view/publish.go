@@ -136,6 +136,7 @@ func documentOf(c config.View, in inputs, env environ.Set, t dist.Target) (*docu
 		Format: format, Variant: c.Variant, Settings: said.projects, Backends: said.backends, Patches: said.patches,
 		Environment: environment, Target: t, Origins: []string{"axle"},
 	}
+	d.SharePure, d.Depends = dependsOf(c.Environment, environment)
 	if said.changes > 0 {
 		d.Changes = strconv.Itoa(said.changes)
 	}

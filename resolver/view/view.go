@@ -49,9 +49,12 @@ type View struct {
 	Backends map[string]ConfigSettings
 	// Patches of all projects; those of one project stand in the order in which they apply.
 	Patches []ProjectPatch
-	// Environment is the value of each component, as the recipe has it.
+	// Environment is the value of each component, as recipes have it.
 	Environment map[string]string
-	Target      dist.Target
+	// SharePure are the components that pure wheels don't depend on, Depends the projects that say so for themselves, or depend on less.
+	SharePure []string
+	Depends   map[dist.Project]Depends
+	Target    dist.Target
 	// Indexes in the order in which they are asked.
 	Indexes []config.Index
 	// Private are globs of projects that no index is asked for.

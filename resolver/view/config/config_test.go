@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/python-wheel-build/axle/internal/dist"
 )
 
 func writeConfig(t *testing.T, text string) string {
@@ -32,6 +34,12 @@ views:
     private: ["acme-*", My.Own_Thing]
     wheels_only: pre-built
   plain: {}
+  less:
+    environment:
+      projects: {Foo_X: {without: ["env:A", "path:p", "env:FROMAGER_BUILD_ENV_SIGN", python]}, bar: {share_pure: []}}
+      share_pure: [system, image, libc]
+      env: [A]
+      paths: {p: x}
   relative: {python: ./py/bin/python3, upstream: {}}
 `)
 	views, err := Read(file)
@@ -64,6 +72,13 @@ views:
 	if got, want := views["plain"], (View{Variant: "cpu", Build: OnDemand, WheelsOnly: Refuse}); !reflect.DeepEqual(got, want) {
 		t.Errorf("defaults: got %+v, want %+v", got, want)
 	}
+	c = views["less"]
+	if want := (Environment{
+		Env: []string{"A"}, Paths: map[string]string{"p": filepath.Join(dir, "x")}, SharePure: []string{"system", "image", "libc"},
+		Projects: map[dist.Project]Depends{"foo-x": {Without: []string{"env:A", "path:p", "env:FROMAGER_BUILD_ENV_SIGN", "python"}}, "bar": {SharePure: []string{}}},
+	}); !reflect.DeepEqual(c.Environment, want) {
+		t.Errorf("got  %+v\nwant %+v", c.Environment, want)
+	}
 	if c := views["relative"]; c.Python != filepath.Join(dir, "py/bin/python3") || c.Upstream == nil || len(c.Upstream) != 0 {
 		t.Errorf("relative: %+v", c)
 	}
@@ -79,7 +94,7 @@ func TestReadRefused(t *testing.T) {
 		{"no view", "views: {}\n", ":1: ", []string{"no views"}},
 		{"unknown top key", "views: {v: {}}\nstore: x\n", ":2: ", []string{`"store"`, "views"}},
 		{"unknown key", in("patches: x"), ":3: ", []string{`"patches"`, "view v", "wheels_only"}},
-		{"unknown environment key", in("environment: {vars: []}"), ":3: ", []string{`"vars"`, "environment", "env, files, hook, image, paths"}},
+		{"unknown environment key", in("environment: {vars: []}"), ":3: ", []string{`"vars"`, "environment", "env, files, hook, image, paths, projects, share_pure"}},
 		{"duplicate", "views:\n  v: {}\n  v: {}\n", ":3: ", []string{`"v"`, "twice"}},
 		{"view name", "views:\n  V: {}\n", ":2: ", []string{"views", `"V"`, "not a name"}},
 		{"view name with a slash", "views:\n  a/b: {}\n", ":2: ", []string{`"a/b"`}},
@@ -101,6 +116,18 @@ func TestReadRefused(t *testing.T) {
 		{"file and path of one name", in("environment: {files: {a: x}, paths: {a: y}}"), ":3: ", []string{"files: a", "/opt/axle/a", "another name"}},
 		{"hook", in("environment: {hook: [./x]}"), ":3: ", []string{"hook is not supported yet"}},
 		{"hook string", in("environment: {hook: ./x}"), ":3: ", []string{"hook is not supported yet"}},
+		{"unknown component", in("environment: {projects: {foo: {without: [sytem]}}}"), ":3: ", []string{"projects: foo: without", `"sytem"`, "image, libc, python, system"}},
+		{"a variable that is not declared", in("environment: {env: [A], projects: {foo: {without: ['env:B']}}}"), ":3: ", []string{`"env:B"`, "there are env:A, image"}},
+		{"a path that is a file", in("environment: {files: {a: x}, projects: {foo: {without: ['path:a']}}}"), ":3: ", []string{`"path:a"`, "file:a"}},
+		{"platform", in("environment: {projects: {foo: {without: [platform]}}}"), ":3: ", []string{"platform", "target"}},
+		{"without twice", in("environment: {projects: {foo: {without: [system, system]}}}"), ":3: ", []string{"system", "twice"}},
+		{"project twice", in("environment: {projects: {a.b: {}, A-B: {}}}"), ":3: ", []string{"A-B is a-b", "keep one"}},
+		{"project's unknown key", in("environment: {projects: {foo: {with: [system]}}}"), ":3: ", []string{`"with"`, "share_pure, without"}},
+		{"share_pure of a variable", in("environment: {env: [A], share_pure: ['env:A']}"), ":3: ", []string{"share_pure: env:A", `without: ["env:A"]`}},
+		{"share_pure of a path", in("environment: {paths: {a: x}, share_pure: ['path:a']}"), ":3: ", []string{"share_pure: path:a"}},
+		{"share_pure of a file, by a project", in("environment: {files: {a: x}, projects: {foo: {share_pure: ['file:a']}}}"), ":3: ", []string{"projects: foo: share_pure: file:a"}},
+		{"share_pure of a hook's", in("environment: {share_pure: ['hook:*']}"), ":3: ", []string{"share_pure: hook:*"}},
+		{"share_pure unknown", in("environment: {share_pure: [cuda]}"), ":3: ", []string{`"cuda"`}},
 		{"image of few digits", in("environment: {image: 'sha256:00'}"), ":3: ", []string{"image", `"sha256:00"`, "digest", "skopeo"}},
 		{"image by tag", in("environment: {image: 'registry.example/x:1.2'}"), ":3: ", []string{`"registry.example/x:1.2"`, "@sha256:"}},
 		{"image empty", in("environment: {image: ''}"), ":3: ", []string{"image", "digest"}},

@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/python-wheel-build/axle/internal/dist"
 )
 
 // Environment is what a person declared of the environment of builds, under `environment` in a view.
@@ -17,6 +19,9 @@ type Environment struct {
 	// Image is the digest ("sha256:<64 hex digits>") of the container image that stands for the packages of the system; "" has the
 	// system itself looked at.
 	Image string
+	// SharePure are components that pure wheels don't depend on, Projects the projects that depend on less.
+	SharePure []string
+	Projects  map[dist.Project]Depends
 }
 
 func (r configReader) environment(n *yaml.Node, c *Environment) error {
@@ -28,6 +33,7 @@ func (r configReader) environment(n *yaml.Node, c *Environment) error {
 			return r.Errorf(n, "environment: %s is not supported yet: leave it out", key)
 		}
 	}
+	var checks []func() error // of names, which may be declared below where they are used
 	err := r.Fields(n, "environment", map[string]func(*yaml.Node) error{
 		"env": func(n *yaml.Node) (err error) {
 			if c.Env, err = r.Texts(n, "environment: env"); err != nil {
@@ -62,10 +68,20 @@ func (r configReader) environment(n *yaml.Node, c *Environment) error {
 			return nil
 		},
 		"hook": later("hook"),
+		"share_pure": func(n *yaml.Node) (err error) {
+			c.SharePure, err = r.list(n, "environment: share_pure", &checks, c.sharePure)
+			return err
+		},
+		"projects": func(n *yaml.Node) error { return r.projects(n, c, &checks) },
 	})
 	for name := range c.Files {
 		if _, both := c.Paths[name]; both && err == nil {
 			err = r.Errorf(n, "environment: files: %s is also the name of one of the paths, and both are shown at /opt/axle/%s: choose another name", name, name)
+		}
+	}
+	for _, check := range checks {
+		if err == nil {
+			err = check()
 		}
 	}
 	return err
