@@ -97,7 +97,7 @@ func (b *Builder) Ensure(ctx context.Context, a resolver.Ask) (resolver.Record, 
 			return resolver.Record{}, err
 		}
 		if answer.Record != nil {
-			return *answer.Record, nil
+			return *answer.Record, b.Catalog.Share(ctx, answer)
 		}
 		digest, err := answer.Recipe.Digest()
 		if err != nil {
@@ -124,7 +124,7 @@ func (b *Builder) Ensure(ctx context.Context, a resolver.Ask) (resolver.Record, 
 		if answer.Record == nil {
 			return resolver.Record{}, fmt.Errorf("internal error: %s %s was built and is still not a hit: %s", a.Project, a.Version, answer.Why)
 		}
-		return *answer.Record, nil
+		return *answer.Record, b.Catalog.Share(ctx, answer)
 	}
 }
 

@@ -118,9 +118,22 @@ func (j *run) moreJobs() int {
 	return max(1, runtime.GOMAXPROCS(0)/j.walls.Slots()) + 1
 }
 
+// against is an error where a check is of a record that is no record of the view.
+func (j *run) against() error {
+	if j.job.Against == nil || j.job.Against.Recipe == j.digest {
+		return nil
+	}
+	if shared := resolver.SharedRecipe(j.job.View, j.recipe); shared != nil {
+		if d, err := shared.Digest(); err != nil || d == j.job.Against.Recipe {
+			return err
+		}
+	}
+	return fmt.Errorf("internal error: the record is of recipe %s, and the view's is %s", j.job.Against.Recipe, j.digest)
+}
+
 // compare ends a check whose build gave a wheel.
 func (j *run) compare(ctx context.Context, path string) (Outcome, error) {
-	if input := (resolver.Record{Recipe: j.digest, Requirements: j.used}).Input(); input != j.job.Against.Input() {
+	if input := (resolver.Record{Recipe: j.job.Against.Recipe, Requirements: j.used}).Input(); input != j.job.Against.Input() {
 		return Outcome{}, inputsFault(true, "built again it asks for fewer build requirements than the record has")
 	}
 	f, _, err := j.open(ctx, path)

@@ -149,8 +149,8 @@ func (j *run) do(ctx context.Context) (Outcome, error) {
 	if j.digest, err = j.recipe.Digest(); err != nil {
 		return Outcome{}, err
 	}
-	if against := j.job.Against; against != nil && against.Recipe != j.digest {
-		return Outcome{}, fmt.Errorf("internal error: the record is of recipe %s, and the view's is %s", against.Recipe, j.digest)
+	if err := j.against(); err != nil {
+		return Outcome{}, err
 	}
 	if err := j.revoked(ctx, append([]cas.Digest{source.SHA256}, patches(j.recipe)...)...); err != nil {
 		return Outcome{}, err

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,7 +24,7 @@ import (
 type inspected struct {
 	metadata []byte
 	parsed   dist.Metadata
-	compiled bool // it holds an extension module or a shared library, whatever its tags say
+	compiled bool // see archive.Wheel.Compiled
 }
 
 // inspect looks a wheel over before anybody may have it.
@@ -47,7 +46,7 @@ func (j *run) inspect(ctx context.Context, f *os.File, size int64, filename stri
 	if err := w.Check(ctx); err != nil {
 		return inspected{}, err
 	}
-	in := inspected{compiled: slices.ContainsFunc(w.Files(), compiled)}
+	in := inspected{compiled: w.Compiled()}
 	if in.metadata, err = w.Metadata(); err != nil {
 		return inspected{}, err
 	}

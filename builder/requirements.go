@@ -56,6 +56,10 @@ func (b *Builder) need(a resolver.Ask, f *flight) Need {
 				blocked = append(blocked, p)
 				continue
 			}
+			// Else nothing that is built with it could be found elsewhere.
+			if err := b.Catalog.Share(ctx, answer); err != nil {
+				return nil, nil, err
+			}
 			wheels = append(wheels, resolver.Requirement{Project: p.Project, Version: p.Version, Wheel: answer.Record.Wheel})
 		}
 		return wheels, blocked, nil

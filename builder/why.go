@@ -2,7 +2,6 @@ package builder
 
 import (
 	"context"
-	"path"
 	"strings"
 
 	"github.com/python-wheel-build/axle/builder/pep517"
@@ -42,12 +41,6 @@ func (j *run) unpatchable(e *pep517.PatchError) error {
 type mismatch struct{ reason.Reason }
 
 func (e *mismatch) Error() string { return e.String() }
-
-// compiled tells an extension module or a shared library by its name.
-func compiled(name string) bool {
-	name = path.Base(name)
-	return strings.HasSuffix(name, ".so") || strings.HasSuffix(name, ".pyd") || strings.Contains(name, ".so.")
-}
 
 // whole is an error where the build went on without an extension that it could not make, and gave a wheel without any, though upstream's
 // wheels of this version have one: nobody would notice but by its speed. Where upstream can't be asked the wheel is taken.

@@ -12,6 +12,8 @@ type Answer struct {
 	Recipe *Recipe
 	// Record is the hit.
 	Record *Record
+	// Share is, of a hit, the recipe under which Catalog.Share would file it for other environments; nil where it is not to be, or is already.
+	Share *Recipe
 	// Why says in words why this is a miss.
 	Why string
 	// Wanting are the requirements, at their recorded versions, for want of which alone the oldest record is not valid: the view

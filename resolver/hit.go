@@ -33,6 +33,7 @@ type node struct {
 	source     source.Source
 	recipe     *Recipe
 	digest     RecipeDigest // "" while no record is looked at
+	shared     *Recipe      // see SharedRecipe; nil while no record is looked at, too
 	why        string       // why there can be no record at all
 	candidates []*candidate
 }
@@ -40,11 +41,13 @@ type node struct {
 // candidate is a record of one of the view's recipes, valid or not.
 type candidate struct {
 	Record
-	key   string
-	of    *node
-	needs []*node // beside Requirements
-	dead  *Flaw   // why it can't become valid whatever else does
-	valid bool
+	key    string
+	of     *node
+	shared bool    // a record of the shared recipe
+	filed  bool    // stands under both recipes
+	needs  []*node // beside Requirements
+	dead   *Flaw   // why it can't become valid whatever else does
+	valid  bool
 }
 
 func (c *Catalog) memo(v *view.View) *memo {
@@ -111,7 +114,7 @@ func (m *memo) place(p Pin, s source.Source) *node {
 	return n
 }
 
-// gather finds the records of the node's recipe and, through their requirements, everything that their validity hangs on.
+// gather finds the records of the node's recipes and, through their requirements, everything that their validity hangs on.
 func (m *memo) gather(ctx context.Context, n *node) error {
 	if n.recipe == nil {
 		return nil
@@ -127,8 +130,16 @@ func (m *memo) gather(ctx context.Context, n *node) error {
 		return err
 	}
 	prefix := recordPrefix(n.pin.Project, n.pin.Version, n.digest)
+	sharedPrefix, shared := prefix, n.digest
+	if n.shared = SharedRecipe(m.v, *n.recipe); n.shared != nil {
+		if shared, err = m.c.recipeDigest(m.v, n.source, *n.shared); err != nil {
+			return err
+		}
+		sharedPrefix = recordPrefix(n.pin.Project, n.pin.Version, shared)
+	}
 	for _, key := range keys {
-		if !strings.HasPrefix(key, prefix) {
+		own := strings.HasPrefix(key, prefix)
+		if !own && !strings.HasPrefix(key, sharedPrefix) {
 			continue
 		}
 		r, err := m.c.record(ctx, key)
@@ -146,10 +157,10 @@ func (m *memo) gather(ctx context.Context, n *node) error {
 		if err != nil {
 			return err
 		}
-		if r.Recipe != n.digest || r.Project != n.pin.Project || r.Version.Compare(n.pin.Version) != 0 {
+		if own && r.Recipe != n.digest || !own && (r.Recipe != shared || !r.pure()) || r.Project != n.pin.Project || r.Version.Compare(n.pin.Version) != 0 {
 			continue // filed under another's address: not an answer to this question
 		}
-		c := &candidate{Record: r, key: key, of: n, needs: make([]*node, 0, len(r.Requirements))}
+		c := &candidate{Record: r, key: key, of: n, shared: !own, needs: make([]*node, 0, len(r.Requirements))}
 		n.candidates = append(n.candidates, c)
 		if c.dead, err = m.doomed(ctx, n, r); err != nil {
 			return err
@@ -162,6 +173,7 @@ func (m *memo) gather(ctx context.Context, n *node) error {
 			c.needs = append(c.needs, need)
 		}
 	}
+	n.settle()
 	slices.SortStableFunc(n.candidates, func(a, b *candidate) int {
 		return cmp.Or(a.When.Compare(b.When), cmp.Compare(a.key, b.key))
 	})
@@ -268,9 +280,9 @@ func (m *memo) answer(ctx context.Context, n *node) (Answer, error) {
 		case err != nil:
 			return a, err
 		case flaw == nil && a.Record == nil:
-			a.Record, a.Why, a.Wanting = &c.Record, "", nil
+			a.Record, a.Share, a.Why, a.Wanting = &c.Record, n.sharing(c), "", nil
 			if !m.all {
-				return Answer{Source: n.source, Recipe: n.recipe, Record: a.Record}, nil
+				return Answer{Source: n.source, Recipe: n.recipe, Record: a.Record, Share: a.Share}, nil
 			}
 		case flaw != nil:
 			if i == 0 {
@@ -377,9 +389,9 @@ func (m *memo) everything(ctx context.Context) ([]*node, error) {
 	return nodes, nil
 }
 
-// recipeDigest is r.Digest() of the recipe that v gives to s: a pure function of the two, so what was computed once is true for ever.
+// recipeDigest is r.Digest() of a recipe that v gives to s, the full or the shared one: a pure function of those, so what was computed once is true for ever.
 func (c *Catalog) recipeDigest(v *view.View, s source.Source, r Recipe) (RecipeDigest, error) {
-	key := fmt.Sprintf("recipe of %s==%s %s %s in %s", s.Project, s.Version, r.Source.Kind, r.Source.SHA256, v.Digest())
+	key := fmt.Sprintf("recipe of %s==%s %s %s %t in %s", s.Project, s.Version, r.Source.Kind, r.Source.SHA256, r.Pure, v.Digest())
 	if d, ok := c.docs.Get(key); ok {
 		return d.(RecipeDigest), nil
 	}

@@ -34,8 +34,10 @@ type Recipe struct {
 	Patches     []view.Patch      `json:"patches,omitempty"`
 	Settings    map[string]any    `json:"settings,omitempty"`
 	Environment map[string]string `json:"environment,omitempty"`
-	Target      RecipeTarget      `json:"target"`
-	Builder     *RecipeBuilder    `json:"builder,omitempty"`
+	// Pure says that this is a SharedRecipe: only pure wheels have records of it.
+	Pure    bool           `json:"pure,omitempty"`
+	Target  RecipeTarget   `json:"target"`
+	Builder *RecipeBuilder `json:"builder,omitempty"`
 }
 
 // RecipeSource is what is built, never where it lies.

@@ -68,6 +68,7 @@ type decided struct {
 	files       map[string]string // of the settings folder
 	constraints string
 	environment map[string]string
+	declared    config.Environment
 	private     []string
 	wheelsOnly  string
 	indexes     []config.Index
@@ -80,7 +81,7 @@ func (w *world) view(d decided) *view.View {
 	for name, text := range d.files {
 		tree[name] = &fstest.MapFile{Data: []byte(text)}
 	}
-	c := config.View{SettingsFS: tree, Settings: "test", Upstream: d.indexes, Private: d.private, WheelsOnly: d.wheelsOnly}
+	c := config.View{SettingsFS: tree, Settings: "test", Environment: d.declared, Upstream: d.indexes, Private: d.private, WheelsOnly: d.wheelsOnly}
 	if c.Upstream == nil {
 		c.Upstream = []config.Index{{Name: "main", URL: w.up.Base()}}
 	}
@@ -128,6 +129,13 @@ func (w *world) lookup(v *view.View, pin string) resolver.Answer {
 func (w *world) built(v *view.View, pin, bytes string, with ...resolver.Record) resolver.Record {
 	w.t.Helper()
 	name, ver, _ := strings.Cut(pin, "==")
+	return w.builtAs(v, testindex.Spec{Name: name, Version: ver, Marker: bytes}, with...)
+}
+
+// builtAs is built where the wheel is that of the spec.
+func (w *world) builtAs(v *view.View, s testindex.Spec, with ...resolver.Record) resolver.Record {
+	w.t.Helper()
+	name, ver, pin := s.Name, s.Version, s.Name+"=="+s.Version
 	spec := testindex.Spec{Name: name, Version: ver}
 	ctx := w.t.Context()
 	if _, err := w.catalog.Lookup(ctx, v, w.project(name), w.version(ver)); errors.Is(err, source.ErrNone) {
@@ -141,12 +149,13 @@ func (w *world) built(v *view.View, pin, bytes string, with ...resolver.Record) 
 	recipe := resolver.NewRecipe(v, source)
 	digest, err := recipe.Digest()
 	w.ok(err)
-	wheel, err := w.store.AddBytes(ctx, []byte("wheel "+bytes))
+	filename, data := testindex.Wheel(s)
+	wheel, err := w.store.AddBytes(ctx, data)
 	w.ok(err)
-	metadata, err := w.store.AddBytes(ctx, []byte("metadata "+bytes))
+	metadata, err := w.store.AddBytes(ctx, []byte("metadata "+s.Marker))
 	w.ok(err)
 	r := resolver.Record{Project: w.project(name), Version: w.version(ver), Recipe: digest, Wheel: wheel, Metadata: metadata,
-		Bytes: strconv.Itoa(len("wheel " + bytes)), Filename: dist.FormatWheelName(w.project(name), w.version(ver), "", "py3-none-any"),
+		Bytes: strconv.Itoa(len(data)), Filename: filename,
 		Who: "test", When: w.clock}
 	for _, q := range with {
 		r.Requirements = append(r.Requirements, resolver.Requirement{Project: q.Project, Version: q.Version, Wheel: q.Wheel})

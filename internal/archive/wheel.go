@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 
@@ -211,6 +212,17 @@ func (w *Wheel) Files() []string { return slices.Sorted(maps.Keys(w.files)) }
 // Entries are the files and folders as the directory has them, in its order. One of them gives, opened, at most the bytes that the directory
 // says, which the limits allow.
 func (w *Wheel) Entries() []*zip.File { return w.entries }
+
+// Compiled says that it holds an extension module or a shared library, by their names, whatever its tags say.
+func (w *Wheel) Compiled() bool {
+	for name := range w.files {
+		name = path.Base(name)
+		if strings.HasSuffix(name, ".so") || strings.HasSuffix(name, ".pyd") || strings.Contains(name, ".so.") {
+			return true
+		}
+	}
+	return false
+}
 
 // WheelFile is the parsed WHEEL file.
 func (w *Wheel) WheelFile() (WheelFile, error) {

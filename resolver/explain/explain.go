@@ -150,6 +150,9 @@ func (x *explainer) nearest(ctx context.Context, p dist.Project, ver version.Ver
 			}
 			continue // what can't be read can't be compared; verify reports it
 		}
+		if was.Pure {
+			continue // there is one of the full recipe that says more
+		}
 		changes, err := Diff(was, *a.Recipe)
 		if err != nil {
 			return &Miss{}, err
