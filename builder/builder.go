@@ -135,8 +135,8 @@ func (b *Builder) lookup(ctx context.Context, a resolver.Ask) (resolver.Answer, 
 		if err != nil || answer.Record != nil {
 			return answer, err
 		}
-		if answer.Source.Refused != "" {
-			return answer, &resolver.FailedError{Failure: resolver.Refusal(answer)}
+		if f := resolver.Refusal(answer); f != nil {
+			return answer, &resolver.FailedError{Failure: *f}
 		}
 		if answer.Recipe != nil {
 			return answer, nil

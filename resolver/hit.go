@@ -204,6 +204,11 @@ func (m *memo) doomed(ctx context.Context, n *node, r Record) (*Flaw, error) {
 	for _, p := range n.recipe.Patches {
 		inputs = append(inputs, p.SHA256)
 	}
+	if o := n.recipe.Overrides; o != nil {
+		for _, s := range o.Sources {
+			inputs = append(inputs, s.SHA256)
+		}
+	}
 	for _, d := range inputs {
 		if m.revoked[d.Encoded()] {
 			return &Flaw{Cause: CauseRevoked, Bytes: d, Why: fmt.Sprintf("%s is revoked", d)}, nil

@@ -6,6 +6,7 @@ import (
 
 	"github.com/python-wheel-build/axle/cas"
 	"github.com/python-wheel-build/axle/resolver"
+	"github.com/python-wheel-build/axle/resolver/view"
 )
 
 const patch = "--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n"
@@ -153,6 +154,24 @@ func TestHit(t *testing.T) {
 			w.built(v, "foo==1.0", "1")
 			w.revoke(cas.Digest(v.Patches[0].SHA256))
 			w.miss(v, "foo==1.0", "revoked")
+		},
+		"a plugin's source revoked": func(w *world) {
+			v := w.view(decided{plugins: plugged("foo", "one")})
+			w.built(v, "foo==1.0", "1")
+			w.revoke(v.Overrides["foo"].Sources[0].SHA256)
+			w.miss(v, "foo==1.0", "revoked")
+		},
+		"a plugin added, edited, taken back": func(w *world) {
+			bare, one, two := w.view(decided{}), w.view(decided{plugins: plugged("foo", "one")}), w.view(decided{plugins: plugged("foo", "two")})
+			old, lib := w.built(bare, "foo==1.0", "1"), w.built(bare, "lib==1.0", "l")
+			for _, v := range []*view.View{one, two} {
+				w.miss(v, "foo==1.0", "never built")
+				w.hit(v, "lib==1.0", lib)
+			}
+			made := w.built(one, "foo==1.0", "made by fromager")
+			w.hit(one, "foo==1.0", made)
+			w.miss(two, "foo==1.0", "never built")
+			w.hit(bare, "foo==1.0", old)
 		},
 		"a requirement's wheel revoked, also one deeper": func(w *world) {
 			v := w.view(decided{})

@@ -23,8 +23,8 @@ func (c *Catalog) Promised(ctx context.Context, v *view.View, a Answer) (Promise
 			return p, err
 		}
 	}
-	if a.Source.Refused != "" {
-		return Promised{}, &FailedError{Refusal(a)}
+	if f := Refusal(a); f != nil {
+		return Promised{}, &FailedError{*f}
 	}
 	blob, s, err := c.File(ctx, v, a.Source)
 	if err != nil && ctx.Err() == nil && !source.Unusable(err) {
@@ -36,6 +36,9 @@ func (c *Catalog) Promised(ctx context.Context, v *view.View, a Answer) (Promise
 	}
 	defer blob.Close()
 	recipe := NewRecipe(v, s)
+	if f := Refusal(Answer{Source: s, Recipe: &recipe}); f != nil {
+		return Promised{}, &FailedError{*f}
+	}
 	var body []byte
 	how := "static"
 	switch {
@@ -124,7 +127,16 @@ func wheelMetadata(b *cas.Blob, filename string) ([]byte, error) {
 	return w.Metadata()
 }
 
-// Refusal is a source that the view doesn't take, told as a failure: it fails fast and is not remembered.
-func Refusal(a Answer) Failure {
-	return Failure{Project: a.Source.Project, Version: a.Source.Version, Stage: "source", Class: "build", Title: a.Source.Refused}
+// Refusal is why nothing is run for a miss, told as a failure: the view doesn't take the source, or nobody here can build it. It fails
+// fast and is not remembered. nil where nothing speaks against it.
+func Refusal(a Answer) *Failure {
+	title := a.Source.Refused
+	if title == "" && a.Recipe != nil && a.Recipe.Overrides != nil {
+		title = fmt.Sprintf("has the override plugin %s, which only fromager can run, and builds by fromager are not there yet: "+
+			"uninstall the plugin from the Python that the view names under plugins, or name none there", a.Recipe.Overrides.EntryPoint)
+	}
+	if title == "" {
+		return nil
+	}
+	return &Failure{Project: a.Source.Project, Version: a.Source.Version, Stage: "source", Class: "build", Title: title}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/python-wheel-build/axle/internal/version"
 	"github.com/python-wheel-build/axle/resolver/source"
 	"github.com/python-wheel-build/axle/resolver/view"
+	"github.com/python-wheel-build/axle/resolver/view/plugins"
 )
 
 // RecipeDigest names a recipe: SHA-256 over "axle/recipe/v1\n" and the canonical document. It is not a content digest.
@@ -33,6 +34,7 @@ type Recipe struct {
 	Source      RecipeSource      `json:"source"`
 	Patches     []view.Patch      `json:"patches,omitempty"`
 	Settings    map[string]any    `json:"settings,omitempty"`
+	Overrides   *plugins.Override `json:"overrides,omitempty"`
 	Environment map[string]string `json:"environment,omitempty"`
 	// Pure says that this is a SharedRecipe: only pure wheels have records of it.
 	Pure    bool           `json:"pure,omitempty"`
@@ -75,6 +77,9 @@ func NewRecipe(v *view.View, s source.Source) Recipe {
 	set := v.Settings(s.Project, s.Version)
 	r.Patches = set.Patches
 	r.Settings = set.Recipe()
+	if o, ok := v.Overrides[s.Project]; ok {
+		r.Overrides = &o
+	}
 	r.Environment = v.EnvironmentOf(s.Project, s.Version)
 	r.Builder = &RecipeBuilder{Name: builderName, Isolation: "bubblewrap", Origin: "axle"}
 	return r
@@ -101,7 +106,7 @@ func (r Recipe) PreBuilt() bool { return r.Source.Kind == "wheel" }
 // Touched says that the sdist's own metadata may not be believed, since something of ours changes the tree first.
 func (r Recipe) Touched() bool {
 	_, override := r.Settings["project_override"]
-	return override || len(r.Patches) > 0
+	return override || r.Overrides != nil || len(r.Patches) > 0
 }
 
 // ParseRecipe reads a canonical recipe back; an unknown field is refused, since it would be an input that is not understood.

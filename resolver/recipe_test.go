@@ -9,6 +9,7 @@ import (
 	"github.com/python-wheel-build/axle/cas"
 	"github.com/python-wheel-build/axle/resolver"
 	"github.com/python-wheel-build/axle/resolver/view"
+	"github.com/python-wheel-build/axle/resolver/view/plugins"
 )
 
 func hex(c string) cas.Digest { return cas.Digest("sha256:" + strings.Repeat(c, 64)) }
@@ -37,6 +38,7 @@ func TestRecipeBytes(t *testing.T) {
 		Patches: []view.Patch{{Name: "2.patch", SHA256: hex("b")}, {Name: "1.patch", SHA256: hex("c")}},
 		Settings: view.Settings{Env: map[string]string{"Ü": "\u20ac \"quoted\"", "A": "1"}, ConfigSettings: view.ConfigSettings{"--x": []string{"b", "a"}, "y": "z"},
 			BuildDir: "python", Backends: map[string]view.ConfigSettings{"mesonpy": {"build-dir": "/build/meson"}}}.Recipe(),
+		Overrides:   &plugins.Override{EntryPoint: "acme.foo_bar:Plugin", Sources: []plugins.Source{{Path: "acme/__init__.py", SHA256: hex("e")}, {Path: "acme/foo_bar.py", SHA256: hex("f")}}},
 		Environment: map[string]string{"python": "sha256:0", "env:CC": "gcc", "libc": "glibc-2.36"},
 		Target:      resolver.RecipeTarget{Python: "cp311", ABI: "cp311", Platform: "linux_x86_64"},
 		Builder:     &resolver.RecipeBuilder{Name: "pep517/1", Isolation: "bubblewrap", Origin: "axle"}}

@@ -13,6 +13,8 @@ import (
 	"testing/fstest"
 	"time"
 
+	"github.com/opencontainers/go-digest"
+
 	"github.com/python-wheel-build/axle/cas"
 	"github.com/python-wheel-build/axle/cas/disk"
 	"github.com/python-wheel-build/axle/internal/dist"
@@ -24,6 +26,7 @@ import (
 	"github.com/python-wheel-build/axle/resolver/upstream"
 	"github.com/python-wheel-build/axle/resolver/view"
 	"github.com/python-wheel-build/axle/resolver/view/config"
+	"github.com/python-wheel-build/axle/resolver/view/plugins"
 )
 
 // world is a store, an upstream, and what can be said about them in one line each.
@@ -73,6 +76,13 @@ type decided struct {
 	wheelsOnly  string
 	indexes     []config.Index
 	target      dist.Target
+	plugins     plugins.Found
+}
+
+// plugged is an override plugin of one project, of one source.
+func plugged(project dist.Project, text string) plugins.Found {
+	return plugins.Found{Blobs: [][]byte{[]byte(text)}, Overrides: map[dist.Project]plugins.Override{
+		project: {EntryPoint: "acme", Sources: []plugins.Source{{Path: "acme.py", SHA256: digest.FromString(text)}}}}}
 }
 
 func (w *world) view(d decided) *view.View {
@@ -97,7 +107,7 @@ func (w *world) view(d decided) *view.View {
 	if d.target.Python == "" {
 		d.target = target
 	}
-	v, err := view.Publish(w.t.Context(), w.store, c, set, d.target)
+	v, err := view.Publish(w.t.Context(), w.store, c, set, d.target, d.plugins)
 	w.ok(err)
 	return v
 }

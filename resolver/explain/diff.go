@@ -14,7 +14,7 @@ import (
 
 // Change is one place where two recipes differ.
 type Change struct {
-	// Path leads to it: patches[fix.patch], settings.env.CFLAGS, environment.path:rocm. A key that is no plain word stands in brackets.
+	// Path leads to it: patches[fix.patch], overrides.sources[acme/foo.py], settings.env.CFLAGS, environment.path:rocm. A key that is no plain word stands in brackets.
 	Path  string
 	Cause resolver.Cause
 	// How is Added, Removed, Edited, Renamed or Reordered.
@@ -119,7 +119,7 @@ func (d *differ) walk(path []string, was, is any) {
 		for _, key := range slices.Sorted(maps.Keys(keys)) {
 			d.walk(append(path[:len(path):len(path)], key), a[key], b[key])
 		}
-	case len(path) == 1:
+	default:
 		x, xOK := files(was)
 		y, yOK := files(is)
 		if xOK && yOK {
@@ -139,7 +139,7 @@ func (d *differ) walk(path []string, was, is any) {
 	}
 }
 
-// file is a patch or an override: a name and what it holds.
+// file is a patch or the source of an override plugin: a name and what it holds.
 type file struct{ name, sha256 string }
 
 // files reads a list of those; nothing is an empty one.
@@ -179,7 +179,7 @@ func (d *differ) files(path []string, was, is []file) {
 	index := func(all []file, name string) int {
 		return slices.IndexFunc(all, func(f file) bool { return f.name == name })
 	}
-	at := func(name string) []string { return []string{path[0] + "[" + name + "]"} }
+	at := func(name string) []string { return append(path[:len(path):len(path)], "["+name+"]") }
 	renamed := map[string]bool{}
 	for _, f := range is {
 		if index(was, f.name) >= 0 {
@@ -216,14 +216,17 @@ func (d *differ) files(path []string, was, is []file) {
 	}
 }
 
-// spell writes a path: a word behind a dot, what is none in brackets. The first is written as it is.
+// spell writes a path: a word behind a dot, what is none in brackets. The first, and a file of a list, are written as they are.
 func spell(path []string) string {
 	var b strings.Builder
 	b.WriteString(path[0])
 	for _, p := range path[1:] {
-		if word(p) {
+		switch {
+		case word(p):
 			b.WriteString("." + p)
-		} else {
+		case strings.HasPrefix(p, "["):
+			b.WriteString(p)
+		default:
 			b.WriteString("[" + p + "]")
 		}
 	}

@@ -72,6 +72,13 @@ func TestDiff(t *testing.T) {
 				{Path: "builder.name", Cause: "builder", How: Edited, Was: "pep517/1", Is: "pep517/2"},
 				{Path: "target.platform", Cause: "target", How: Edited, Was: "linux_x86_64", Is: "linux_aarch64"},
 			}, "target"},
+		"a plugin added": {document(""), document(`,"overrides":{"entry_point":"acme","sources":[{"path":"acme.py","sha256":"` + s1 + `"}]}`), []Change{
+			{Path: "overrides.entry_point", Cause: "overrides", How: Added, Is: "acme"},
+			{Path: "overrides.sources[acme.py]", Cause: "overrides", How: Added, Is: s1},
+		}, "overrides"},
+		"a plugin edited": {document(`,"overrides":{"entry_point":"acme","sources":[{"path":"acme.py","sha256":"` + s1 + `"},{"path":"b.py","sha256":"` + s1 + `"}]}`),
+			document(`,"overrides":{"entry_point":"acme","sources":[{"path":"acme.py","sha256":"` + s2 + `"},{"path":"b.py","sha256":"` + s1 + `"}]}`),
+			[]Change{{Path: "overrides.sources[acme.py]", Cause: "overrides", How: Edited, Was: s1, Is: s2}}, "overrides"},
 		"several": {patches("a " + s1), document(`,"environment":{"libc":"x"},"settings":{"build_dir":"y"}`), []Change{
 			{Path: "environment.libc", Cause: "environment:libc", How: Added, Is: "x"},
 			{Path: "patches[a]", Cause: "patches", How: Removed, Was: s1},
@@ -97,6 +104,7 @@ func TestDiff(t *testing.T) {
 func FuzzDiff(f *testing.F) {
 	f.Add(document(""), document(`,"patches":[{"name":"a","sha256":"`+s1+`"},{"name":"a","sha256":"`+s2+`"}]`))
 	f.Add(document(`,"settings":{"env":{"A":"1"}}`), document(`,"settings":{"env":{},"x":[{}]}`))
+	f.Add(document(""), document(`,"overrides":{"entry_point":"a:b","sources":[{"path":"a.py","sha256":"`+s1+`"}]}`))
 	f.Add(document(`,"settings":{"":"","a.b":{"c":""}}`), document(`,"environment":{"hook:*":"x"}`))
 	f.Fuzz(func(t *testing.T, was, is string) {
 		a, err := resolver.ParseRecipe([]byte(was))

@@ -9,6 +9,7 @@ import (
 	"github.com/python-wheel-build/axle/internal/version"
 	"github.com/python-wheel-build/axle/resolver/environ"
 	"github.com/python-wheel-build/axle/resolver/view/config"
+	"github.com/python-wheel-build/axle/resolver/view/plugins"
 )
 
 // What a project does not depend on is in its view, but not in what its recipes are made of.
@@ -18,7 +19,7 @@ func TestDepends(t *testing.T) {
 	all := map[string]string{"system": "s", "libc": "l", "env:CC": "gcc", "path:rust": "r"}
 	publish := func(c config.Environment) *View {
 		t.Helper()
-		v, err := Publish(t.Context(), store, config.View{Environment: c}, set, dist.Target{Python: "cp311", ABI: "cp311", Platform: "linux_x86_64"})
+		v, err := Publish(t.Context(), store, config.View{Environment: c}, set, dist.Target{Python: "cp311", ABI: "cp311", Platform: "linux_x86_64"}, plugins.Found{})
 		if err != nil {
 			t.Fatal(err)
 		}

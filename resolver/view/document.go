@@ -17,6 +17,7 @@ import (
 	"github.com/python-wheel-build/axle/internal/dist"
 	"github.com/python-wheel-build/axle/resolver/environ"
 	"github.com/python-wheel-build/axle/resolver/view/config"
+	"github.com/python-wheel-build/axle/resolver/view/plugins"
 )
 
 // maxDocument bounds a view's document, maxText the text of one component of the environment.
@@ -34,17 +35,18 @@ type document struct {
 	Settings map[dist.Project]ProjectSettings `json:"settings,omitempty"`
 	Backends map[string]ConfigSettings        `json:"backends,omitempty"`
 	// Changes is how many lines the variant's own changelog has, in decimal.
-	Changes     string                   `json:"changes,omitempty"`
-	Patches     []ProjectPatch           `json:"patches,omitempty"`
-	Constraints []string                 `json:"constraints,omitempty"`
-	Environment map[string]string        `json:"environment,omitempty"`
-	SharePure   []string                 `json:"share_pure,omitempty"`
-	Depends     map[dist.Project]Depends `json:"depends,omitempty"`
-	Target      dist.Target              `json:"target"`
-	Indexes     []indexDocument          `json:"indexes,omitempty"`
-	Private     []string                 `json:"private,omitempty"`
-	WheelsOnly  string                   `json:"wheels_only,omitempty"`
-	Origins     []string                 `json:"origins"`
+	Changes     string                            `json:"changes,omitempty"`
+	Patches     []ProjectPatch                    `json:"patches,omitempty"`
+	Overrides   map[dist.Project]plugins.Override `json:"overrides,omitempty"`
+	Constraints []string                          `json:"constraints,omitempty"`
+	Environment map[string]string                 `json:"environment,omitempty"`
+	SharePure   []string                          `json:"share_pure,omitempty"`
+	Depends     map[dist.Project]Depends          `json:"depends,omitempty"`
+	Target      dist.Target                       `json:"target"`
+	Indexes     []indexDocument                   `json:"indexes,omitempty"`
+	Private     []string                          `json:"private,omitempty"`
+	WheelsOnly  string                            `json:"wheels_only,omitempty"`
+	Origins     []string                          `json:"origins"`
 }
 
 type indexDocument struct {

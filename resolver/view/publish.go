@@ -16,6 +16,7 @@ import (
 	"github.com/python-wheel-build/axle/internal/dist"
 	"github.com/python-wheel-build/axle/resolver/environ"
 	"github.com/python-wheel-build/axle/resolver/view/config"
+	"github.com/python-wheel-build/axle/resolver/view/plugins"
 )
 
 // inputs are the bytes of all files that a view is made of.
@@ -24,12 +25,12 @@ type inputs struct {
 	constraints [][]byte // as config.View has them
 }
 
-// Publish makes a view of what the configuration, the files it names and this machine say now, and stores it: patches and texts
-// first, then the view's own document. The files are read twice and must agree, so that a view is never half of one edit and half of
+// Publish makes a view of what the configuration, the files it names, this machine and its override plugins say now, and stores it:
+// patches, plugins' sources and texts first, then the view's own document. The files are read twice and must agree, so that a view is never half of one edit and half of
 // the next. Publishing the same again is harmless and gives the same digest.
 //
 // Errors name the file, the line where there is one, and what to do. Nothing but unreferenced blobs is stored when it fails.
-func Publish(ctx context.Context, store *cas.Store, c config.View, env environ.Set, t dist.Target) (*View, error) {
+func Publish(ctx context.Context, store *cas.Store, c config.View, env environ.Set, t dist.Target, found plugins.Found) (*View, error) {
 	first, err := read(c)
 	if err != nil {
 		return nil, err
@@ -45,9 +46,10 @@ func Publish(ctx context.Context, store *cas.Store, c config.View, env environ.S
 	if err != nil {
 		return nil, err
 	}
-	for _, b := range blobs {
+	d.Overrides = found.Overrides
+	for _, b := range append(blobs, found.Blobs...) {
 		if _, err := store.AddBytes(ctx, b); err != nil {
-			return nil, fmt.Errorf("store a patch or an environment's text: %w", err)
+			return nil, fmt.Errorf("store a patch, a plugin's source or an environment's text: %w", err)
 		}
 	}
 	b, err := cas.Canonical(d)

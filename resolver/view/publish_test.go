@@ -19,6 +19,7 @@ import (
 	"github.com/python-wheel-build/axle/internal/dist"
 	"github.com/python-wheel-build/axle/resolver/environ"
 	"github.com/python-wheel-build/axle/resolver/view/config"
+	"github.com/python-wheel-build/axle/resolver/view/plugins"
 )
 
 func mustProject(t testing.TB, s string) dist.Project {
@@ -61,6 +62,13 @@ type example struct {
 	constraints string
 	env         environ.Set
 	target      dist.Target
+	plugins     plugins.Found
+}
+
+// plugged is an override plugin of one project, of one source.
+func plugged(project dist.Project, entryPoint, path, text string) plugins.Found {
+	return plugins.Found{Blobs: [][]byte{[]byte(text)}, Overrides: map[dist.Project]plugins.Override{
+		project: {EntryPoint: entryPoint, Sources: []plugins.Source{{Path: path, SHA256: digest.FromString(text)}}}}}
 }
 
 func newExample(t testing.TB) *example {
@@ -91,6 +99,7 @@ func newExample(t testing.TB) *example {
 			Python: "cp311", ABI: "cp311", Platform: "linux_x86_64", Glibc: "2.36", PythonVersion: "3.11", PythonFullVersion: "3.11.7",
 			Implementation: "cpython", Machine: "x86_64", Markers: markers,
 		},
+		plugins: plugged("foo", "acme.foo", "acme/foo.py", "one"),
 	}
 }
 
@@ -105,7 +114,7 @@ func (e *example) publish(t testing.TB, store *cas.Store) (*View, error) {
 		t.Fatal(err)
 	}
 	e.Constraints = []string{name}
-	return Publish(context.Background(), store, e.View, e.env, e.target)
+	return Publish(context.Background(), store, e.View, e.env, e.target, e.plugins)
 }
 
 func (e *example) mustPublish(t testing.TB, store *cas.Store) *View {
@@ -135,7 +144,7 @@ func TestGoldenDocument(t *testing.T) {
 		t.Errorf("digest %s is not the document's %s", v.Digest(), want)
 	}
 
-	bare, err := Publish(ctx, store, config.View{}, nil, dist.Target{Python: "cp311", ABI: "cp311", Platform: "linux_x86_64"})
+	bare, err := Publish(ctx, store, config.View{}, nil, dist.Target{Python: "cp311", ABI: "cp311", Platform: "linux_x86_64"}, plugins.Found{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -260,6 +269,11 @@ func TestDigestSees(t *testing.T) {
 		"index order":        func(e *example) { e.Upstream[0], e.Upstream[1] = e.Upstream[1], e.Upstream[0] },
 		"private":            func(e *example) { e.Private = nil },
 		"wheels only":        func(e *example) { e.WheelsOnly = config.Refuse },
+		"no plugin":          func(e *example) { e.plugins = plugins.Found{} },
+		"plugin's project":   func(e *example) { e.plugins = plugged("bar", "acme.foo", "acme/foo.py", "one") },
+		"plugin's entry":     func(e *example) { e.plugins = plugged("foo", "acme.foo:Plugin", "acme/foo.py", "one") },
+		"plugin's path":      func(e *example) { e.plugins = plugged("foo", "acme.foo", "acme/foo/__init__.py", "one") },
+		"plugin's bytes":     func(e *example) { e.plugins = plugged("foo", "acme.foo", "acme/foo.py", "two") },
 	} {
 		e := newExample(t)
 		change(e)
@@ -369,7 +383,7 @@ func TestLoadRefused(t *testing.T) {
 
 // The settings folder that Axle is shipped with says what its files promise.
 func TestShippedDefaults(t *testing.T) {
-	v, err := Publish(context.Background(), newStore(t), config.View{Settings: "../../cmd/axle/publish/defaults"}, nil, newExample(t).target)
+	v, err := Publish(context.Background(), newStore(t), config.View{Settings: "../../cmd/axle/publish/defaults"}, nil, newExample(t).target, plugins.Found{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/python-wheel-build/axle/internal/dist"
 	"github.com/python-wheel-build/axle/internal/version"
 	"github.com/python-wheel-build/axle/resolver/view/config"
+	"github.com/python-wheel-build/axle/resolver/view/plugins"
 )
 
 // Digest names a view: "sha256:<64 hex digits>" of its document's bytes, which are a blob.
@@ -49,6 +50,8 @@ type View struct {
 	Backends map[string]ConfigSettings
 	// Patches of all projects; those of one project stand in the order in which they apply.
 	Patches []ProjectPatch
+	// Overrides are the override plugins of projects that have one.
+	Overrides map[dist.Project]plugins.Override
 	// Environment is the value of each component, as recipes have it.
 	Environment map[string]string
 	// SharePure are the components that pure wheels don't depend on, Depends the projects that say so for themselves, or depend on less.

@@ -16,6 +16,7 @@ import (
 	"github.com/python-wheel-build/axle/resolver/upstream"
 	"github.com/python-wheel-build/axle/resolver/view"
 	"github.com/python-wheel-build/axle/resolver/view/config"
+	"github.com/python-wheel-build/axle/resolver/view/plugins"
 )
 
 // Publisher publishes views of one configuration. No field is changed after the first call of a method.
@@ -90,7 +91,13 @@ func (p *Publisher) publish(ctx context.Context, c config.View) (made Published,
 			return made, err
 		}
 	}
-	made.View, err = view.Publish(ctx, p.Store, c, made.Environment.Set, interp.Target)
+	var found plugins.Found
+	if c.Plugins != "" {
+		if found, err = host.Plugins(ctx, c.Plugins); err != nil {
+			return made, err
+		}
+	}
+	made.View, err = view.Publish(ctx, p.Store, c, made.Environment.Set, interp.Target, found)
 	return made, err
 }
 

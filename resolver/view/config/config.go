@@ -37,6 +37,8 @@ type View struct {
 	Constraints []string
 	// Python is a path, or a program's name to be looked for on PATH; "" is the caller's default.
 	Python string
+	// Plugins names, as Python does, the one in whose environment fromager's override plugins are installed; "" is none.
+	Plugins string
 	// Build is OnDemand or Never: a name's policy, not a part of the view.
 	Build string
 	// Environment is what builds find, beside the settings' own.
@@ -134,12 +136,11 @@ func (r configReader) view(n *yaml.Node, what string) (View, error) {
 			return err
 		},
 		"python": func(n *yaml.Node) (err error) {
-			if c.Python, err = r.Text(n, "python"); err == nil && strings.Contains(c.Python, "/") {
-				c.Python = r.abs(c.Python)
-			}
-			if err == nil && c.Python == "" {
-				err = r.Errorf(n, "python is empty: name a program or leave the key out")
-			}
+			c.Python, err = r.program(n, "python")
+			return err
+		},
+		"plugins": func(n *yaml.Node) (err error) {
+			c.Plugins, err = r.program(n, "plugins")
 			return err
 		},
 		"build": func(n *yaml.Node) (err error) {
@@ -193,6 +194,18 @@ func (r configReader) oneOf(n *yaml.Node, what string, words ...string) (string,
 	s, err := r.Text(n, what)
 	if err == nil && !slices.Contains(words, s) {
 		err = r.Errorf(n, "%s: %q is not one of: %s", what, s, strings.Join(words, ", "))
+	}
+	return s, err
+}
+
+// program is a path, or a name to be looked for on PATH.
+func (r configReader) program(n *yaml.Node, what string) (string, error) {
+	s, err := r.Text(n, what)
+	if err == nil && s == "" {
+		err = r.Errorf(n, "%s is empty: name a program or leave the key out", what)
+	}
+	if err == nil && strings.Contains(s, "/") {
+		s = r.abs(s)
 	}
 	return s, err
 }

@@ -27,6 +27,7 @@ views:
     variant: cuda12.8-ubi9
     constraints: [constraints.txt, /etc/more.txt]
     python: python3.11
+    plugins: ./venv/bin/python
     build: never
     environment: {env: [CC, CFLAGS], paths: {rust: ../rust}, files: {site: etc/site.conf}, hook: [],
       image: "registry.example:5000/x/y:1.2@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"}
@@ -57,7 +58,7 @@ views:
 	}
 	c.Upstream = nil
 	want := View{
-		Settings: filepath.Join(dir, "overrides"), Variant: "cuda12.8-ubi9", Python: "python3.11", Build: Never, WheelsOnly: PreBuilt,
+		Settings: filepath.Join(dir, "overrides"), Variant: "cuda12.8-ubi9", Python: "python3.11", Plugins: filepath.Join(dir, "venv/bin/python"), Build: Never, WheelsOnly: PreBuilt,
 		Constraints: []string{filepath.Join(dir, "constraints.txt"), "/etc/more.txt"},
 		Environment: Environment{
 			Env: []string{"CC", "CFLAGS"}, Paths: map[string]string{"rust": filepath.Join(filepath.Dir(dir), "rust")},
