@@ -75,7 +75,7 @@ func decode(b []byte) (*View, error) {
 		return nil, errors.New("not in canonical form")
 	}
 	v := &View{
-		Variant: d.Variant, Projects: d.Settings, Backends: d.Backends, Patches: d.Patches, Environment: d.Environment, SharePure: d.SharePure, Depends: d.Depends,
+		Variant: d.Variant, Projects: d.Settings, Backends: d.Backends, Patches: d.Patches, Overrides: d.Overrides, Environment: d.Environment, SharePure: d.SharePure, Depends: d.Depends,
 		Target: d.Target, Private: d.Private, WheelsOnly: d.WheelsOnly, Origins: d.Origins,
 		digest: Digest(digest.FromBytes(b)), constraints: d.Constraints,
 		admitted: map[dist.Project][]excluder{}, patches: map[dist.Project][]ProjectPatch{},
