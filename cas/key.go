@@ -39,7 +39,7 @@ func keyChar(c rune) bool {
 }
 
 // families are the folders that hold documents.
-var families = []string{"sources", "records", "metadata", "locks", "failures", "checks", "names", "leases", "revocations"}
+var families = []string{"sources", "records", "metadata", "locks", "failures", "checks", "names", "leases", "revocations", "tokens"}
 
 // checkDocument says whether a document may lie at key. That documents end in .json and folders don't is why none can be a folder
 // of another.

@@ -119,7 +119,7 @@ func parseBuild(body io.Reader) (BuildRequest, []dist.Requirement, error) {
 
 // builds has everything that is asked for built, and tells what happens as it does. A client that goes away ends the telling only.
 func (s *site) builds(w http.ResponseWriter, r *http.Request) error {
-	if err := mayBuild(r); err != nil {
+	if err := s.mayOrder(r); err != nil {
 		return err
 	}
 	// A web page can't send this type to another origin without asking first.
@@ -132,6 +132,9 @@ func (s *site) builds(w http.ResponseWriter, r *http.Request) error {
 	}
 	name, err := s.view(r.Context(), func(string) string { return req.View })
 	if err != nil {
+		return err
+	}
+	if err := s.mayBuild(r, name); err != nil {
 		return err
 	}
 	if !name.OnDemand {

@@ -44,6 +44,7 @@ import (
 	"github.com/python-wheel-build/axle/index/hops"
 	"github.com/python-wheel-build/axle/index/live"
 	"github.com/python-wheel-build/axle/index/pages"
+	"github.com/python-wheel-build/axle/index/rights"
 	"github.com/python-wheel-build/axle/index/why"
 	"github.com/python-wheel-build/axle/resolver"
 	"github.com/python-wheel-build/axle/resolver/names"
@@ -67,6 +68,8 @@ type Server struct {
 	Catalog *resolver.Catalog
 	Names   *names.Names
 	Builder Builder
+	// Rights say who may read and have things built; zero, everybody may read and programs on this machine may order builds.
+	Rights rights.Rights
 	// Registry gets this package's counters, and /metrics serves all it holds; nil is a new one.
 	Registry *prometheus.Registry
 	// Hosts are the names, without a port, that a request's Host may have, beside localhost, 127.0.0.1 and ::1. A web page whose
@@ -160,7 +163,12 @@ func (s *site) routes() http.Handler {
 	e.HTTPErrorHandler = func(err error, c echo.Context) { s.answerError(c.Response().Writer, c.Request(), err) }
 	route := func(path string, h handler) {
 		// The writer below echo's own has io.ReaderFrom, without which files are not sent by sendfile (four times the CPU).
-		f := func(c echo.Context) error { return h(c.Response().Writer, c.Request(), c.Param) }
+		f := func(c echo.Context) error {
+			if err := s.mayRead(c.Request(), path, c.Param); err != nil {
+				return err
+			}
+			return h(c.Response().Writer, c.Request(), c.Param)
+		}
 		e.GET(path, f)
 		e.HEAD(path, f)
 	}

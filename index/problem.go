@@ -15,6 +15,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/python-wheel-build/axle/cas"
+	"github.com/python-wheel-build/axle/index/rights"
 	"github.com/python-wheel-build/axle/index/safe"
 	"github.com/python-wheel-build/axle/resolver"
 	"github.com/python-wheel-build/axle/resolver/source"
@@ -71,10 +72,13 @@ func (s *Server) problem(r *http.Request, err error) *Problem {
 		failed      *resolver.FailedError
 		cycle       *resolver.CycleError
 		requirement *resolver.RequirementError
+		denied      *rights.Denied
 	)
 	switch {
 	case errors.As(err, &told):
 		return told
+	case errors.As(err, &denied):
+		return &Problem{Status: denied.Status, Title: strings.ToLower(http.StatusText(denied.Status)), Detail: printable(denied.Detail)}
 	case errors.As(err, &routed):
 		return &Problem{Status: routed.Code, Title: strings.ToLower(http.StatusText(routed.Code)), Detail: "the root page of this server says what there is"}
 	case errors.As(err, &large):
@@ -149,6 +153,9 @@ func (s *Server) answerError(w http.ResponseWriter, r *http.Request, err error) 
 	h.Set("Content-Type", "application/problem+json")
 	h.Set("Content-Length", strconv.Itoa(body.Len()))
 	h.Set("Cache-Control", "no-store")
+	if p.Status == http.StatusUnauthorized {
+		h.Set("WWW-Authenticate", rights.Challenge)
+	}
 	if p.retryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(p.retryAfter))
 	}

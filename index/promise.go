@@ -81,6 +81,9 @@ func (s *site) keep(ctx context.Context, r *http.Request, q question) (sender, e
 			return nil, &Problem{Type: typeNotOnDemand, Status: http.StatusForbidden, Title: "not built, and not built on demand",
 				Detail: fmt.Sprintf("%s %s is not there in view %s, and that view only serves what is", q.project, q.version, printable(q.name.Name))}
 		}
+		if err := s.mayBuild(r, q.name); err != nil {
+			return nil, err
+		}
 	}
 	if r.Method == http.MethodHead {
 		return func(w http.ResponseWriter) error { // no length: it isn't known before there is a wheel

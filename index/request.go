@@ -4,12 +4,15 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/python-wheel-build/axle/index/rights"
+	"github.com/python-wheel-build/axle/resolver/names"
+	"github.com/python-wheel-build/axle/resolver/tokens"
 )
 
 // maxPath is more than any wheel's URL needs: two names of 255 bytes and a digest.
@@ -106,23 +109,39 @@ func hostname(hostport string) (string, error) {
 	return strings.ToLower(host), nil
 }
 
-// mayBuild refuses whoever is not a program on this machine: other machines, whoever they reach us through, and web pages.
-func mayBuild(r *http.Request) error {
-	from, err := netip.ParseAddrPort(r.RemoteAddr)
-	refuse := func(why string) error {
-		return &Problem{Status: http.StatusForbidden, Title: "builds are ordered on the server's own machine only", Detail: why +
-			"; run the command there, or just install: fetching a wheel that isn't built yet builds it"}
+// mayBuild refuses whoever may not begin work in the view, once tokens exist.
+func (s *site) mayBuild(r *http.Request, name names.Name) error {
+	if s.private {
+		return nil
 	}
+	_, err := s.Rights.Check(r, tokens.Build, name.Under)
+	return err
+}
+
+// mayOrder refuses who may order nothing: web pages of other origins; once tokens exist who has none, and until then everybody but
+// programs on this machine.
+func (s *site) mayOrder(r *http.Request) error {
+	t, err := s.Rights.Who(r)
+	if err != nil {
+		return err
+	}
+	if t.ID == "" {
+		return rights.Here(r)
+	}
+	return rights.SameOrigin(r)
+}
+
+// mayRead refuses whoever may not read what the route is about, where readers need a token.
+func (s *site) mayRead(r *http.Request, route string, param func(string) string) error {
 	switch {
-	case err != nil || !from.Addr().Unmap().IsLoopback():
-		return refuse("the request comes from another machine")
-	case r.Header.Get("Forwarded") != "" || r.Header.Get("X-Forwarded-For") != "":
-		return refuse("the request came through a proxy")
+	case s.private || !s.Rights.Read, route == "/healthz", route == "/readyz", route == "/robots.txt":
+		return nil
+	case !strings.Contains(route, "/simple") && !strings.HasPrefix(route, "/view/"):
+		return s.Rights.MayRead(r, nil)
 	}
-	if origin := r.Header.Get("Origin"); origin != "" {
-		if u, err := url.Parse(origin); err != nil || u.Host == "" || !strings.EqualFold(u.Host, r.Host) {
-			return refuse("the request comes from a web page of another origin")
-		}
+	name, err := s.view(r.Context(), param)
+	if err != nil {
+		name.Under = []string{} // that there is no such view is told to those who may read it all
 	}
-	return nil
+	return s.Rights.MayRead(r, append([]string{}, name.Under...))
 }

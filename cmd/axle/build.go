@@ -18,10 +18,10 @@ import (
 
 type buildCmd struct {
 	Requirements []string `arg:"" name:"req" help:"Projects, with versions where wanted: foo, foo==1.2, 'foo>=1,<2'."`
-	Server       string   `env:"AXLE_SERVER" default:"http://127.0.0.1:8080" help:"The server to ask."`
-	View         string   `default:"default" help:"Name or @digest of the view."`
-	Retry        bool     `help:"Try again what is remembered as failed."`
-	Check        bool     `help:"Build the same inputs once more and compare: fails where that gives another wheel, and says file by file how it differs."`
+	server
+	View  string `default:"default" help:"Name or @digest of the view."`
+	Retry bool   `help:"Try again what is remembered as failed."`
+	Check bool   `help:"Build the same inputs once more and compare: fails where that gives another wheel, and says file by file how it differs."`
 }
 
 // line is one line of the server's answer; which fields are set says what it is.
@@ -53,23 +53,11 @@ func (c buildCmd) Run(ctx context.Context, s *streams) error {
 	if err != nil {
 		return err
 	}
-	url := strings.TrimSuffix(c.Server, "/") + "/api/v1/builds"
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+	resp, err := c.do(ctx, http.MethodPost, "api/v1/builds", bytes.NewReader(body))
 	if err != nil {
-		return fmt.Errorf("--server %s: %w", c.Server, err)
-	}
-	req.Header.Set("Content-Type", "application/json")
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return fmt.Errorf("asking the server: %w; is it running? `axle serve`, or name another with --server", err)
+		return err
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		var problem struct{ Title, Detail string }
-		_ = json.NewDecoder(resp.Body).Decode(&problem) // a body that says nothing leaves the status
-		said := slices.DeleteFunc([]string{url, resp.Status, problem.Title, problem.Detail}, func(s string) bool { return s == "" })
-		return errors.New(tame(strings.Join(said, ": ")))
-	}
 	board := newBoard(s.err, len(c.Requirements))
 	n := &narrator{out: board.writer(s.out), err: board.writer(s.err), board: board, parts: map[string]string{}, failed: map[string]string{}}
 	sum, err := n.follow(resp.Body)
@@ -77,7 +65,7 @@ func (c buildCmd) Run(ctx context.Context, s *streams) error {
 	n.end()
 	switch {
 	case err != nil:
-		return fmt.Errorf("following the build at %s: %w; it goes on in the server, run the same command again to follow it", url, err)
+		return fmt.Errorf("following the build at %s: %w; it goes on in the server, run the same command again to follow it", c.Server, err)
 	case sum == nil:
 		return errors.New("the server ended the answer early; run the same command again")
 	}

@@ -13,14 +13,14 @@ import (
 // tells runs `axle build` against a server that answers so.
 func tells(t *testing.T, status int, answer string, reqs ...string) (stdout, stderr string, err error) {
 	t.Helper()
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		w.WriteHeader(status)
 		_, _ = io.WriteString(w, answer)
 	}))
-	defer server.Close()
+	defer web.Close()
 	var out, errs bytes.Buffer
-	err = buildCmd{Requirements: reqs, Server: server.URL, View: "default"}.Run(t.Context(), &streams{&out, &errs})
+	err = buildCmd{Requirements: reqs, server: server{Server: web.URL}, View: "default"}.Run(t.Context(), &streams{&out, &errs})
 	return out.String(), errs.String(), err
 }
 

@@ -51,18 +51,19 @@ func TestMain(m *testing.M) {
 
 // rig is a server on its own store and upstream, its configuration, and the clients that talk to it.
 type rig struct {
-	t       *testing.T
-	program string
-	dir     string
-	up      *testindex.Index
-	store   string // --store
-	args    []string
-	env     []string // of the server, beside the test's own
-	config  string   // text of axle.yaml, %UP% is the upstream's URL; "" starts without --config
-	cmd     *exec.Cmd
-	base    string // "http://127.0.0.1:port"
-	out     *lines
-	exited  chan struct{}
+	t         *testing.T
+	program   string
+	dir       string
+	up        *testindex.Index
+	store     string // --store
+	args      []string
+	env       []string // of the server, beside the test's own
+	callerEnv []string // of other commands, likewise
+	config    string   // text of axle.yaml, %UP% is the upstream's URL; "" starts without --config
+	cmd       *exec.Cmd
+	base      string // "http://127.0.0.1:port"
+	out       *lines
+	exited    chan struct{}
 }
 
 func newRig(t *testing.T) *rig {
@@ -314,7 +315,7 @@ func (r *rig) run(args ...string) (stdout, stderr string, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, axle, args...)
-	cmd.Env = append(clientEnv(r.dir), "AXLE_SERVER="+r.base)
+	cmd.Env = append(append(clientEnv(r.dir), "AXLE_SERVER="+r.base), r.callerEnv...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err = cmd.Run()

@@ -21,12 +21,15 @@ import (
 	"github.com/python-wheel-build/axle/builder"
 	"github.com/python-wheel-build/axle/builder/machine"
 	"github.com/python-wheel-build/axle/builder/sandbox"
+	"github.com/python-wheel-build/axle/cas"
 	"github.com/python-wheel-build/axle/cmd/axle/host"
 	"github.com/python-wheel-build/axle/cmd/axle/publish"
 	"github.com/python-wheel-build/axle/index"
+	"github.com/python-wheel-build/axle/index/rights"
 	"github.com/python-wheel-build/axle/resolver"
 	"github.com/python-wheel-build/axle/resolver/names"
 	"github.com/python-wheel-build/axle/resolver/source"
+	"github.com/python-wheel-build/axle/resolver/tokens"
 	"github.com/python-wheel-build/axle/resolver/upstream"
 )
 
@@ -40,6 +43,7 @@ type serveCmd struct {
 	LimitMemory    int64         `default:"16" help:"Memory of one build, GiB."`
 	LimitDisk      int64         `default:"64" help:"Disk of one build, GiB."`
 	InsecureListen bool          `help:"Listen beyond loopback although nobody has to log in: whoever reaches the port can have code run in the sandbox."`
+	ReadTokens     bool          `help:"Reading needs a token with the scope read, too, but for /healthz, /readyz and /robots.txt."`
 	Host           []string      `help:"Further host names by which clients may call this server."`
 	Crates         string        `env:"AXLE_CRATES" placeholder:"URL" help:"Crate registry for projects in Rust: sparse+https://HOST/PATH/. Without it: the one that cargo on this machine is set to use."`
 	Tools          string        `env:"AXLE_TOOLS" help:"Folder with bin/uv and lib/pyproject_hooks. Without it: .tools beside the program or its folder."`
@@ -54,14 +58,14 @@ func (c serveCmd) Run(ctx context.Context, s *streams) error {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
-	if err := errors.Join(c.checkListen(), c.checkLimits()); err != nil {
+	if err := c.checkLimits(); err != nil {
 		return err
 	}
 	tools, err := c.findTools()
 	if err != nil {
 		return err
 	}
-	store, err := openStore(ctx, c.Store, false)
+	store, given, err := c.open(ctx)
 	if err != nil {
 		return err
 	}
@@ -85,7 +89,7 @@ func (c serveCmd) Run(ctx context.Context, s *streams) error {
 	}
 	b := &builder.Builder{Catalog: catalog, Tools: tools, Machines: machines, Queue: queue, Watch: tellBuilds(log)}
 	names := &names.Names{Store: store}
-	front := &index.Server{Catalog: catalog, Names: names, Builder: b, Registry: registry, Hosts: c.hosts(), Early: c.early(), Log: log}
+	front := &index.Server{Catalog: catalog, Names: names, Builder: b, Rights: rights.Rights{Tokens: given, Read: c.ReadTokens}, Registry: registry, Hosts: c.hosts(), Early: c.early(), Log: log}
 	b.Index = front.Private()
 	b.Start(ctx, registry)
 
@@ -129,16 +133,31 @@ func (c serveCmd) Run(ctx context.Context, s *streams) error {
 	}
 }
 
-// checkListen refuses an address that others can reach, unless that was meant.
-func (c serveCmd) checkListen() error {
-	host, _, err := net.SplitHostPort(c.Listen)
+// open opens the store, unless others could reach the address although nobody has to log in: then a token must have been made for it.
+func (c serveCmd) open(ctx context.Context) (*cas.Store, *tokens.Tokens, error) {
+	listens, _, err := net.SplitHostPort(c.Listen)
 	if err != nil {
-		return fmt.Errorf("--listen %s: %w; want HOST:PORT, e.g. 127.0.0.1:8080", c.Listen, err)
+		return nil, nil, fmt.Errorf("--listen %s: %w; want HOST:PORT, e.g. 127.0.0.1:8080", c.Listen, err)
 	}
-	if ip := net.ParseIP(host); host == "localhost" || ip != nil && ip.IsLoopback() || c.InsecureListen {
-		return nil
+	ip := net.ParseIP(listens)
+	alone := c.InsecureListen || listens == "localhost" || ip != nil && ip.IsLoopback()
+	store, err := openStore(ctx, c.Store, !alone) // one that is only made now has no tokens
+	if alone {
+		return store, &tokens.Tokens{Store: store}, err
 	}
-	return fmt.Errorf("--listen %s can be reached from other machines, and nobody has to log in; put a proxy with a login in front of a loopback address, or say --insecure-listen", c.Listen)
+	if err == nil {
+		given := &tokens.Tokens{Store: store}
+		any, failed := given.Any(ctx)
+		if any {
+			return store, given, nil
+		}
+		err = errors.Join(failed, store.Close())
+	}
+	if err == nil {
+		err = errors.New("no token was made for the store")
+	}
+	return nil, nil, fmt.Errorf("--listen %s can be reached from other machines, and nobody has to log in (%w); make a token with `axle token create`, put a proxy with a "+
+		"login in front of a loopback address, or say --insecure-listen", c.Listen, err)
 }
 
 // address is one that clients on this machine may use.

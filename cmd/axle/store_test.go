@@ -219,7 +219,7 @@ func TestCommandLine(t *testing.T) {
 		argv []string
 		want []string
 	}{
-		{[]string{axle}, []string{"expected one of", "serve", "build", "verify"}},
+		{[]string{axle}, []string{"expected one of", "serve", "build"}},
 		{[]string{axle, "frobnicate"}, []string{"unexpected argument frobnicate"}},
 		{[]string{axle, "serve"}, []string{"--store"}},
 		{[]string{axle, "serve", "--store", "s", "--bogus"}, []string{"unknown flag --bogus"}},

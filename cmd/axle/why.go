@@ -3,12 +3,10 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 
 	"github.com/python-wheel-build/axle/index/why"
@@ -19,9 +17,9 @@ import (
 // question is what the commands share that ask a server about one requirement.
 type question struct {
 	Requirement string `arg:"" name:"req" help:"A project, with a version where wanted: foo==1.2, foo, 'foo>=1,<2'."`
-	Server      string `env:"AXLE_SERVER" default:"http://127.0.0.1:8080" help:"The server to ask."`
-	View        string `default:"default" help:"Name or @digest of the view."`
-	JSON        bool   `name:"json" help:"Print what the server says, as JSON."`
+	server
+	View string `default:"default" help:"Name or @digest of the view."`
+	JSON bool   `name:"json" help:"Print what the server says, as JSON."`
 }
 
 type explainCmd struct {
@@ -71,36 +69,26 @@ func (c question) ask(ctx context.Context, s *streams, what string, query url.Va
 	if want.URL != "" || want.Marker != nil {
 		return fmt.Errorf("requirement %q: want a project and versions, without a URL or a marker", c.Requirement)
 	}
-	address := strings.TrimSuffix(c.Server, "/") + "/api/v1/" + what + "/" + string(want.Project)
+	path := "api/v1/" + what + "/" + string(want.Project)
 	set := want.Set.String()
 	text, exactly := strings.CutPrefix(set, "==")
 	if exact, err := versions.Parse(text); err == nil && exactly {
-		address += "/" + url.PathEscape(exact.String())
+		path += "/" + url.PathEscape(exact.String())
 	} else {
 		query.Set("specifier", set)
 	}
 	query.Set("view", c.View)
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address+"?"+query.Encode(), nil)
+	resp, err := c.do(ctx, http.MethodGet, path+"?"+query.Encode(), nil)
 	if err != nil {
-		return fmt.Errorf("--server %s: %w", c.Server, err)
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return fmt.Errorf("asking the server: %w; is it running? `axle serve`, or name another with --server", err)
+		return err
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
-		return fmt.Errorf("asking %s: %w", address, err)
-	}
-	if resp.StatusCode != http.StatusOK {
-		var problem struct{ Title, Detail string }
-		_ = json.Unmarshal(body, &problem) // a body that says nothing leaves the status
-		said := slices.DeleteFunc([]string{address, resp.Status, problem.Title, problem.Detail}, func(s string) bool { return s == "" })
-		return errors.New(tame(strings.Join(said, ": ")))
+		return fmt.Errorf("asking %s: %w", c.Server, err)
 	}
 	if err := json.Unmarshal(body, answer); err != nil {
-		return fmt.Errorf("%s: the answer is not what this program understands: %w; are both of one version?", address, err)
+		return fmt.Errorf("%s: the answer is not what this program understands: %w; are both of one version?", c.Server, err)
 	}
 	said := answer.Text()
 	if c.JSON {

@@ -31,6 +31,8 @@ type Name struct {
 	View *view.View
 	// OnDemand says that a client's fetch of a miss builds it; else only hits are there.
 	OnDemand bool
+	// Under is the name, or of a view that is asked for by digest those that point to it, or did until they were last moved.
+	Under []string
 }
 
 // Names are the views that are served, by name and by digest. What other processes do to a store shows within a second, what is done
@@ -62,10 +64,16 @@ type snapshot struct {
 	asOf  time.Time        // before anything was read
 	moves uint64           // of that moment
 	names map[string]Entry // the newest of each
-	// onDemand are the present views of the names that build on demand, and of each the one before: their clients are still waiting.
-	onDemand map[view.Digest]bool
-	known    map[string]Entry // each pointer that was read, by key: they never change
-	leases   map[view.Digest]leased
+	// pointed are the present views of the names, and of each that builds on demand the one before: its clients are still waiting.
+	pointed map[view.Digest]pointed
+	known   map[string]Entry // each pointer that was read, by key: they never change
+	leases  map[view.Digest]leased
+}
+
+// pointed is what names make of a view.
+type pointed struct {
+	under    []string
+	onDemand bool
 }
 
 // leased is whether a view that no name points to builds on demand.
@@ -103,7 +111,7 @@ func (n *Names) Get(ctx context.Context, name string) (Name, error) {
 			return Name{}, fmt.Errorf("name %s points to view %s, which can't be read: %w; look below quarantine/ in the store and put it back, or point "+
 				"the name to another view with `axle view promote`", name, e.View, strip(err))
 		}
-		return Name{Name: name, View: v, OnDemand: e.OnDemand}, nil
+		return Name{Name: name, View: v, OnDemand: e.OnDemand, Under: []string{name}}, nil
 	}
 	digest, err := view.ParseDigest("sha256:" + strings.TrimPrefix(hex, "sha256:"))
 	if err != nil {
@@ -113,13 +121,14 @@ func (n *Names) Get(ctx context.Context, name string) (Name, error) {
 	if err != nil {
 		return Name{}, fmt.Errorf("view %q: %w", name, err)
 	}
-	onDemand := now.onDemand[digest]
+	p := now.pointed[digest]
+	onDemand := p.onDemand
 	if !onDemand {
 		if onDemand, err = n.leased(ctx, now, digest); err != nil {
 			return Name{}, err
 		}
 	}
-	return Name{Name: "@" + string(digest), View: v, OnDemand: onDemand}, nil
+	return Name{Name: "@" + string(digest), View: v, OnDemand: onDemand, Under: p.under}, nil
 }
 
 // strip hides that something is not there from those who would take it for the whole answer.
@@ -202,7 +211,7 @@ func (n *Names) read(ctx context.Context) (*snapshot, error) {
 
 // fill reads what is new since the snapshot before, nil for none: which pointers there are, and those of each name that count.
 func (n *Names) fill(ctx context.Context, s, before *snapshot) error {
-	s.names, s.onDemand, s.known, s.leases = map[string]Entry{}, map[view.Digest]bool{}, map[string]Entry{}, map[view.Digest]leased{}
+	s.names, s.pointed, s.known, s.leases = map[string]Entry{}, map[view.Digest]pointed{}, map[string]Entry{}, map[view.Digest]leased{}
 	keys := map[string][]string{}
 	for key, err := range n.Store.Keys(ctx, "names/") {
 		if err != nil {
@@ -228,14 +237,14 @@ func (n *Names) fill(ctx context.Context, s, before *snapshot) error {
 				s.names[name] = e
 			}
 			newest := s.names[name]
-			if newest.Err != nil || !newest.OnDemand {
+			if newest.Err != nil || i > 0 && !newest.OnDemand {
 				break
 			}
 			if e.Err != nil {
 				break // the view before can't be told: only who still waits for it is harmed
 			}
-			if e.View != "" {
-				s.onDemand[e.View] = true
+			if p := s.pointed[e.View]; e.View != "" && !slices.Contains(p.under, name) {
+				s.pointed[e.View] = pointed{append(p.under, name), p.onDemand || newest.OnDemand}
 			}
 			if e.View != newest.View {
 				break
