@@ -210,6 +210,9 @@ func TestReaders(t *testing.T) {
 	if got := Mismatch("demo", "1.6", Build{Project: "demo", Version: "1.7.0"}); got.Next != "patch the version in the source" {
 		t.Errorf("%+v", got)
 	}
+	if got := Mismatch("unknown", "0.0.0", Build{Project: "demo", Version: "1.0", Requires: []string{"setuptools"}}); !strings.Contains(got.Next, "setuptools>=61") {
+		t.Errorf("%+v", got)
+	}
 	if got := Mismatch("other", "1.7.0", b); !strings.Contains(got.Next, "name") || strings.Contains(got.Next, "SCM") {
 		t.Errorf("%+v", got)
 	}

@@ -177,6 +177,9 @@ func Mismatch(project, version string, b Build) Reason {
 	r := Reason{What: fmt.Sprintf("is of %s %s where %s %s was wanted", project, version, b.Project, b.Version)}
 	v := pretend(b)
 	switch {
+	case project == "unknown" && slices.Contains(b.Requires, "setuptools"):
+		r.What += ", since setuptools found no name (before 61 it reads none in pyproject.toml)"
+		r.Next = "have it built with setuptools>=61 " + override
 	case project != b.Project:
 		r.Next = "patch the project's name in the source, or have the index serve the sdist under its own"
 	case v != "":
