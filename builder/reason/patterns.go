@@ -134,7 +134,7 @@ var patterns = func() []pattern {
 		stop("ERROR: Program", `ERROR: Program(?:s)? `+named+`.*not found`, needsProgram),
 		stop("unable to find a build program corresponding to", `find a build program corresponding to "([\w ]+)"`, needsGenerator),
 		stop("(find_program)", `\(find_program\):.*using the following names: ([\w.+-]+)`, needsProgram),
-		stop("config executable not found", `([\w.-]+config) executable not found`, needsProgram),
+		stop("executable not found", `\b([\w.+-]+) executable not found`, needsProgram),
 		in("config", `(?i)(?:could not|can ?not|can't|unable to) (?:find|run|execute|locate) ([\w.-]+[-_]config)\b`, needsProgram),
 		in("config", `\b([\w.-]+[-_]config): (?:command )?not found`, needsProgram),
 		in("config", `(?i)^(?:\S+ )?([\w.-]+[-_]config) (?:was )?not found`, needsProgram),

@@ -152,6 +152,7 @@ FileNotFoundError: [Errno 2] No such file or directory: 'swig'
 		{"a file that is no program", "Traceback (most recent call last):\n  File \"<string>\", line 1, in <module>\nFileNotFoundError: [Errno 2] No such file or directory: 'requirements.txt'\n", "FileNotFoundError: [Errno 2] No such file or directory: 'requirements.txt'", ""},
 		{"a config program", "ConfigurationError: Could not run curl-config: [Errno 2] No such file or directory: 'curl-config'\n", "needs the program curl-config", ""},
 		{"another", "Error: pg_config executable not found.\n", "needs the program pg_config", ""},
+		{"any program", "proj executable not found. Please set the PROJ_DIR variable.\n", "needs the program proj", ""},
 
 		// Versions.
 		{"a newer Rust", "error: rustc 1.95.0 is not supported by the following package:\n  a@0.1.0 requires rustc 1.200\n", "needs a newer Rust", "paths: {rust: DIR}"},
