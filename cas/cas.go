@@ -7,14 +7,14 @@
 //	store, err := cas.Open(ctx, backend, scratch)     // backend: cas/disk or cas/s3
 //	digest, size, err := store.Add(ctx, file)         // a blob in
 //	blob, err := store.Blob(ctx, digest)              // and out, proven
-//	err = store.Create(ctx, "sources/foo/1.0/x.json", source)
-//	err = store.Read(ctx, "sources/foo/1.0/x.json", &source)
+//	err = store.Create(ctx, "sources/foo/1.0/x/0000.json", source)
+//	err = store.Read(ctx, "sources/foo/1.0/x/0000.json", &source)
 //
 // The layout is an API, the same on every backend:
 //
 //	axle-store.json                                       {"format":"1"}
 //	blobs/sha256/<aa>/<hex>                               aa = the first two of the 64 hex digits
-//	sources/<project>/<version>/<hash of how>.json
+//	sources/<project>/<version>/<hash of how>/<n>.json
 //	records/<project>/<version>/<recipe>/<input>/<n>.json
 //	metadata/<recipe>.json
 //	failures/<recipe>/<uuid>.json

@@ -44,7 +44,7 @@ type Recipe struct {
 
 // RecipeSource is what is built, never where it lies.
 type RecipeSource struct {
-	Kind   string     `json:"kind"` // "sdist", or "wheel" for a pre-built one
+	Kind   string     `json:"kind"` // "sdist", "git" for a tree as git.Client.Tar gives it, or "wheel" for a pre-built one
 	SHA256 cas.Digest `json:"sha256"`
 }
 
@@ -73,6 +73,9 @@ func NewRecipe(v *view.View, s source.Source) Recipe {
 	if s.PreBuilt() {
 		r.Source.Kind = "wheel"
 		return r
+	}
+	if s.How.Kind == "git" {
+		r.Source.Kind = "git"
 	}
 	set := v.Settings(s.Project, s.Version)
 	r.Patches = set.Patches
@@ -103,10 +106,11 @@ func (r Recipe) Digest() (RecipeDigest, error) {
 // PreBuilt says that there is nothing to build.
 func (r Recipe) PreBuilt() bool { return r.Source.Kind == "wheel" }
 
-// Touched says that the sdist's own metadata may not be believed, since something of ours changes the tree first.
+// Touched says that metadata which lies in the source may not be believed: something of ours changes the tree first, or the source is no
+// sdist and nobody has made that metadata for it.
 func (r Recipe) Touched() bool {
 	_, override := r.Settings["project_override"]
-	return override || r.Overrides != nil || len(r.Patches) > 0
+	return override || r.Overrides != nil || len(r.Patches) > 0 || r.Source.Kind == "git"
 }
 
 // ParseRecipe reads a canonical recipe back; an unknown field is refused, since it would be an input that is not understood.

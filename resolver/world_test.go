@@ -22,6 +22,7 @@ import (
 	"github.com/python-wheel-build/axle/internal/version"
 	"github.com/python-wheel-build/axle/resolver"
 	"github.com/python-wheel-build/axle/resolver/environ"
+	"github.com/python-wheel-build/axle/resolver/git"
 	"github.com/python-wheel-build/axle/resolver/source"
 	"github.com/python-wheel-build/axle/resolver/upstream"
 	"github.com/python-wheel-build/axle/resolver/view"
@@ -37,6 +38,7 @@ type world struct {
 	up      *testindex.Index
 	catalog *resolver.Catalog
 	clock   time.Time
+	git     *git.Client // nil where a test has no use for it
 }
 
 var target = dist.Target{Python: "cp311", ABI: "cp311", Platform: "linux_x86_64", Glibc: "2.36", PythonVersion: "3.11", PythonFullVersion: "3.11.7",
@@ -55,7 +57,7 @@ func newWorld(t testing.TB) *world {
 
 // fresh is the catalog of another process on the same store, which remembers nothing.
 func (w *world) fresh() {
-	w.catalog = &resolver.Catalog{Sources: source.Sources{Store: w.store, Upstream: &upstream.Client{HTTP: http.DefaultClient}},
+	w.catalog = &resolver.Catalog{Sources: source.Sources{Store: w.store, Upstream: &upstream.Client{HTTP: http.DefaultClient}, Git: w.git},
 		Now: func() time.Time { return w.clock }}
 }
 
@@ -75,6 +77,8 @@ type decided struct {
 	private     []string
 	wheelsOnly  string
 	indexes     []config.Index
+	sources     map[dist.Project]config.Source
+	asOf        time.Time
 	target      dist.Target
 	plugins     plugins.Found
 }
@@ -91,7 +95,7 @@ func (w *world) view(d decided) *view.View {
 	for name, text := range d.files {
 		tree[name] = &fstest.MapFile{Data: []byte(text)}
 	}
-	c := config.View{SettingsFS: tree, Settings: "test", Environment: d.declared, Upstream: d.indexes, Private: d.private, WheelsOnly: d.wheelsOnly}
+	c := config.View{SettingsFS: tree, Settings: "test", Environment: d.declared, Upstream: d.indexes, Private: d.private, Sources: d.sources, AsOf: d.asOf, WheelsOnly: d.wheelsOnly}
 	if c.Upstream == nil {
 		c.Upstream = []config.Index{{Name: "main", URL: w.up.Base()}}
 	}

@@ -189,7 +189,7 @@ func (b *buildBench) take(p *benched) {
 		How    struct{ Filename string }
 		SHA256 string
 	}
-	read(glob(b.t, b.store, fmt.Sprintf("sources/%s/%s/*.json", p.name, p.version))[0], &source)
+	read(glob(b.t, b.store, fmt.Sprintf("sources/%s/%s/*/*.json", p.name, p.version))[0], &source)
 	p.sdist = filepath.Join(b.dir, source.How.Filename)
 	blob(source.SHA256, p.sdist)
 	var record struct{ Requirements []wheel }

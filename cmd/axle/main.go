@@ -20,6 +20,7 @@ type cli struct {
 	Dependents dependentsCmd `cmd:"" help:"List what was built with a project."`
 	Key        keyCmd        `cmd:"" help:"Print the digests by which a version's wheel is found: its recipe's, and the hit's inputs'."`
 	Token      tokenCmd      `cmd:"" help:"Who may have things built, read and push: tokens of a store."`
+	Source     sourceCmd     `cmd:"" help:"List pinned sources, or accept what has changed upstream."`
 	Verify     verifyCmd     `cmd:"" help:"Read a whole store and report what is damaged. Changes nothing."`
 	Defaults   defaultsCmd   `cmd:"" help:"Write the built-in settings folder to a directory, to read or to start your own from."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`

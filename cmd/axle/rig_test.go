@@ -315,7 +315,7 @@ func (r *rig) run(args ...string) (stdout, stderr string, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, axle, args...)
-	cmd.Env = append(append(clientEnv(r.dir), "AXLE_SERVER="+r.base), r.callerEnv...)
+	cmd.Env = append(append(clientEnv(r.dir), "AXLE_SERVER="+r.base, "AXLE_STORE="+r.store), r.callerEnv...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err = cmd.Run()

@@ -76,7 +76,7 @@ func (c serveCmd) Run(ctx context.Context, s *streams) error {
 		return err
 	}
 	client := &upstream.Client{Credentials: netrc.Credentials, Fresh: time.Minute, Agent: "axle/" + version()}
-	catalog := &resolver.Catalog{Sources: source.Sources{Store: store, Upstream: client}}
+	catalog := &resolver.Catalog{Sources: source.Sources{Store: store, Upstream: client, Git: host.Git(netrc)}}
 	machines := &machine.Machines{}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))

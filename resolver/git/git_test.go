@@ -43,7 +43,7 @@ func entries(t *testing.T, b []byte) (lines []string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if head.Uid != 0 || head.Gid != 0 || !head.ModTime.Equal(when) || head.Uname != "" {
+		if head.Uid != 0 || head.Gid != 0 || !head.ModTime.Equal(When) || head.Uname != "" {
 			t.Errorf("%s: %d:%d %q %s", head.Name, head.Uid, head.Gid, head.Uname, head.ModTime)
 		}
 		lines = append(lines, fmt.Sprintf("%c %o %s %s%s", head.Typeflag, head.Mode, head.Name, head.Linkname, text))

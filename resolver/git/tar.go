@@ -28,8 +28,8 @@ const (
 	maxLink       = 4096
 )
 
-// when is the time of every file. A zip can't hold an earlier one, and some backends put the times of files into their wheel.
-var when = time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)
+// When is the time of every file. A zip can't hold an earlier one, and some backends put the times of files into their wheel.
+var When = time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // Tar fetches the repository and writes its tree as a tar: entries in the order of their names below the folder Top, times, owners and
 // modes (0644, 0755) always the same, links kept, folders only where they are empty. So the same tree with the same submodules gives the
@@ -163,7 +163,7 @@ func (g *gathering) write(ctx context.Context, w io.Writer) error {
 	}()
 	out := tar.NewWriter(w)
 	for _, f := range g.files {
-		head := &tar.Header{Name: path.Join(Top, f.path), ModTime: when, Format: tar.FormatPAX}
+		head := &tar.Header{Name: path.Join(Top, f.path), ModTime: When, Format: tar.FormatPAX}
 		if f.mode == gitlink {
 			head.Typeflag, head.Mode, head.Name = tar.TypeDir, 0o755, head.Name+"/"
 			if err := out.WriteHeader(head); err != nil {

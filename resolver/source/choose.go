@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/python-wheel-build/axle/internal/dist"
 	"github.com/python-wheel-build/axle/resolver/view"
@@ -29,6 +30,8 @@ func choose(v *view.View, p dist.Project, pinned []Source) (Source, bool) {
 			continue
 		case s.How.Kind == "only-wheel" && !v.TakesOnlyWheels():
 			continue
+		case late(v, s.Uploaded):
+			continue
 		case s.PreBuilt():
 			name, err := dist.ParseWheelName(s.How.Filename)
 			if err != nil {
@@ -47,9 +50,23 @@ func choose(v *view.View, p dist.Project, pinned []Source) (Source, bool) {
 	if len(all) == 0 {
 		return Source{}, false
 	}
-	return slices.MinFunc(all, func(a, b ranked) int {
+	s := slices.MinFunc(all, func(a, b ranked) int {
 		return cmp.Or(a.index-b.index, a.kind-b.kind, a.tag-b.tag, cmp.Compare(a.How.Filename, b.How.Filename))
-	}).Source, true
+	}).Source
+	s.Refused = undated(v, s)
+	return s, true
+}
+
+// late says that an index got something after the moment that the view shows.
+func late(v *view.View, uploaded time.Time) bool { return !v.AsOf.IsZero() && uploaded.After(v.AsOf) }
+
+// undated says why a view of a moment doesn't take a file of an index: nobody can tell whether it was there.
+func undated(v *view.View, s Source) string {
+	if v.AsOf.IsZero() || !s.Uploaded.IsZero() || s.How.Kind == "git" {
+		return ""
+	}
+	return fmt.Sprintf("the view shows what was there as of %s, and the index doesn't say when %s was uploaded: name an upstream that does "+
+		"(PEP 700), or leave out as_of", v.AsOf.Format(time.RFC3339), s.How.Filename)
 }
 
 // pick chooses among the files that one index lists for one version: the sdist (.tar.gz before others), or the wheel that fits the
@@ -99,9 +116,11 @@ func pick(v *view.View, p dist.Project, index, ver string, files []file) (Source
 		}
 	}
 	f := files[best]
-	return Source{Project: p, Version: f.version, How: How{Kind: kind, Index: index, Filename: f.Filename}, SHA256: f.SHA256, Size: f.Size,
+	s := Source{Project: p, Version: f.version, How: How{Kind: kind, Index: index, Filename: f.Filename}, SHA256: f.SHA256, Size: f.Size,
 		Uploaded: f.Uploaded, RequiresPython: f.RequiresPython, Yanked: f.IsYanked, YankedReason: f.Yanked, Refused: refused,
-		file: f.File, hasFile: true}, true
+		file: f.File, hasFile: true}
+	s.Refused = cmp.Or(s.Refused, undated(v, s))
+	return s, true
 }
 
 func newer(a, b dist.BuildTag) bool {

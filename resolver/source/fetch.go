@@ -5,16 +5,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
-	"strconv"
 	"time"
 
 	"github.com/python-wheel-build/axle/cas"
+	"github.com/python-wheel-build/axle/internal/archive"
 	"github.com/python-wheel-build/axle/resolver/view"
 )
 
-// ErrChanged says that an index now gives other bytes for a file that was pinned.
+// ErrChanged says that upstream now gives other bytes for a source that was pinned.
 var ErrChanged = errors.New("upstream's file has changed")
 
 // SourceFile gives the source's bytes, fetched and pinned where the store hasn't got them, and the source with its digest. Bytes
@@ -32,10 +33,14 @@ func (c *Sources) File(ctx context.Context, v *view.View, s Source) (*cas.Blob, 
 		}
 	}
 	// However many ask, the file is fetched once; the first asker's end does not end the fetch.
-	done := c.fetches.DoChan(pinKey(s.Project, s.Version, s.How), func() (any, error) {
+	done := c.fetches.DoChan(pinFolder(s.Project, s.Version, s.How), func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fetchLimit)
 		defer cancel()
-		return c.fetch(ctx, v, s)
+		now, err := c.get(ctx, v, s)
+		if err != nil {
+			return s, err
+		}
+		return c.pinned(ctx, s, now)
 	})
 	select {
 	case <-ctx.Done():
@@ -53,9 +58,10 @@ func (c *Sources) File(ctx context.Context, v *view.View, s Source) (*cas.Blob, 
 // fetchLimit ends a fetch that hangs for good.
 const fetchLimit = time.Hour
 
-// fetch gets a source's bytes into the store and pins them.
-func (c *Sources) fetch(ctx context.Context, v *view.View, s Source) (Source, error) {
-	if !s.hasFile {
+// get fetches a source's bytes into the store and gives it with what they are. It writes no pin. Those of a source that is not pinned must
+// be what its index lists.
+func (c *Sources) get(ctx context.Context, v *view.View, s Source) (Source, error) {
+	if !s.hasFile && s.How.Kind != "git" {
 		found := map[string]Source{s.Version.String(): s}
 		down, err := c.listed(ctx, v, s.Project, found)
 		if err = cmp.Or(err, down); err != nil {
@@ -74,44 +80,80 @@ func (c *Sources) fetch(ctx context.Context, v *view.View, s Source) (Source, er
 	if s.Pinned { // so that changed bytes are named against the pin, not against today's page
 		want.SHA256 = ""
 	}
-	if err := c.Upstream.Fetch(ctx, want, tmp); err != nil {
-		return s, fmt.Errorf("fetching %s from index %s: %w", s.How.Filename, s.How.Index, err)
+	switch s.How.Kind {
+	case "git":
+		s.Tree, err = c.Git.Tar(ctx, s.repository, c.Store.Scratch(), tmp)
+		if err == nil {
+			_, err = tmp.Seek(0, io.SeekStart)
+		}
+	case "url":
+		if err = c.Upstream.Fetch(ctx, want, tmp); err == nil {
+			err = checkArchive(tmp, s.How.Filename)
+		}
+	default:
+		err = c.Upstream.Fetch(ctx, want, tmp)
 	}
-	sum, size, err := c.Store.Add(ctx, tmp)
 	if err != nil {
+		return s, fmt.Errorf("fetching %s from %s: %w", s.How.Filename, s.How.where(), err)
+	}
+	if s.SHA256, s.Size, err = c.Store.Add(ctx, tmp); err != nil {
 		return s, fmt.Errorf("storing %s: %w", s.How.Filename, err)
 	}
-	return c.pinned(ctx, s, sum, size)
+	return s, nil
 }
 
-// pinned writes the pin, or compares with the one that is there.
-func (c *Sources) pinned(ctx context.Context, s Source, sum cas.Digest, size int64) (Source, error) {
-	key := pinKey(s.Project, s.Version, s.How)
-	changed := func(old cas.Digest) error {
-		return fmt.Errorf("%w: %s of index %s was %s when it was first fetched and is %s now; nothing was built with the new bytes",
-			ErrChanged, s.How.Filename, s.How.Index, old, sum)
+// checkArchive refuses what can't be unpacked before it is pinned. No index has said what a URL gives, and it may be the page of a login.
+func checkArchive(f *os.File, filename string) error {
+	_, err := archive.SdistFile(f, filename, "PKG-INFO", archive.DefaultLimits)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
 	}
-	if s.Pinned && s.SHA256 != sum {
-		return s, changed(s.SHA256)
+	if err == nil {
+		_, err = f.Seek(0, io.SeekStart)
 	}
+	return err
+}
+
+// pinned writes the pin of a source as it is now, or compares with the pin that is there.
+func (c *Sources) pinned(ctx context.Context, s, now Source) (Source, error) {
 	if !s.Pinned {
-		d := pin{Project: s.Project, Version: s.Version, How: s.How, SHA256: sum, Bytes: strconv.FormatInt(size, 10),
-			Uploaded: s.Uploaded, RequiresPython: s.RequiresPython}
-		err := c.Store.Create(ctx, key, d)
-		if errors.Is(err, fs.ErrExist) {
-			old, err := c.pin(ctx, key)
+		folder := pinFolder(s.Project, s.Version, s.How)
+		for key, err := range c.Store.Keys(ctx, folder) { // somebody pinned it since it was looked at
+			if err != nil {
+				return s, fmt.Errorf("listing pinned sources: %w", err)
+			}
+			d, err := c.pin(ctx, key)
 			if err != nil {
 				return s, err
 			}
-			if old.SHA256 != sum {
-				return s, changed(old.SHA256)
+			s = d.source()
+		}
+		if !s.Pinned {
+			err := c.Store.Create(ctx, pinKey(folder, 0), now.pin())
+			if errors.Is(err, fs.ErrExist) {
+				var d pin
+				d, err = c.pin(ctx, pinKey(folder, 0))
+				s = d.source()
 			}
-		} else if err != nil {
-			return s, fmt.Errorf("pinning %s: %w", s.How.Filename, err)
+			if err != nil {
+				return s, fmt.Errorf("pinning %s: %w", s.How.Filename, err)
+			}
 		}
 	}
-	s.SHA256, s.Size, s.Pinned = sum, size, true
-	return s, nil
+	if s.Pinned && s.SHA256 != now.SHA256 {
+		return s, fmt.Errorf("%w: %s of %s was %s when it was pinned and is %s now; nothing was built with the new bytes. If they are meant, "+
+			"`axle source accept %s==%s` takes them", ErrChanged, s.How.Filename, s.How.where(), s.what(), now.what(), s.Project, s.Version)
+	}
+	now.Pinned = true
+	return now, nil
+}
+
+// what names the bytes of a source.
+func (s Source) what() string {
+	if s.Tree.Commit != "" {
+		return fmt.Sprintf("commit %s (%s)", s.Tree.Commit, s.SHA256)
+	}
+	return s.SHA256.String()
 }
 
 // discard closes and removes a temporary file.

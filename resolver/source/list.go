@@ -14,22 +14,36 @@ import (
 	"github.com/python-wheel-build/axle/resolver/view"
 )
 
-// sources gives a view's source for every version of a project that a page shows: the pinned ones and what the first index that
-// lists a version has. An index that is down leaves the pinned ones; only when nothing at all is known is that an error.
+// All gives a view's source for every version of a project that a page shows: the pinned ones and what the first index that
+// lists a version has. An index that is down leaves the pinned ones; only when nothing at all is known is that an error. A project that
+// comes from git has the versions that the view lists.
 func (c *Sources) All(ctx context.Context, v *view.View, p dist.Project) ([]Source, error) {
 	pinned, err := c.pins(ctx, p, nil)
 	if err != nil {
 		return nil, err
 	}
 	found := map[string]Source{}
-	for ver, ss := range pinned {
-		if s, ok := choose(v, p, ss); ok {
-			found[ver] = s
+	var down error
+	if from, ok := v.Sources[p]; ok {
+		for _, ver := range from.Versions {
+			d, err := declared(v, p, ver)
+			if err != nil {
+				return nil, err
+			}
+			found[ver.String()] = d.pinnedIn(pinned[ver.String()])
 		}
-	}
-	down, err := c.listed(ctx, v, p, found)
-	if err != nil {
-		return nil, err
+	} else {
+		for ver, ss := range pinned {
+			if s, ok := choose(v, p, ss); ok {
+				found[ver] = s
+			}
+		}
+		if down, err = c.listed(ctx, v, p, found); err != nil {
+			return nil, err
+		}
+		if err := download(v, p, found, pinned); err != nil {
+			return nil, err
+		}
 	}
 	if len(found) == 0 {
 		if down != nil {
@@ -45,18 +59,28 @@ func (c *Sources) All(ctx context.Context, v *view.View, p dist.Project) ([]Sour
 	return all, nil
 }
 
-// source gives a view's source for one version. Upstream is asked only where nothing is pinned.
+// One gives a view's source for one version. Upstream is asked only where nothing is pinned.
 func (c *Sources) One(ctx context.Context, v *view.View, p dist.Project, ver version.Version) (Source, error) {
 	pinned, err := c.pins(ctx, p, &ver)
 	if err != nil {
 		return Source{}, err
 	}
-	if s, ok := choose(v, p, pinned[ver.String()]); ok {
-		return s, nil
+	d, err := declared(v, p, ver)
+	if err != nil {
+		return Source{}, err
+	}
+	if d = d.pinnedIn(pinned[ver.String()]); d.Pinned && !late(v, d.Uploaded) || d.How.Kind == "git" {
+		d.Refused = undated(v, d)
+		return d, nil
 	}
 	found := map[string]Source{}
-	down, err := c.listed(ctx, v, p, found)
-	if err != nil {
+	var down error
+	if s, ok := choose(v, p, pinned[ver.String()]); ok {
+		found[ver.String()] = s
+	} else if down, err = c.listed(ctx, v, p, found); err != nil {
+		return Source{}, err
+	}
+	if err := download(v, p, found, pinned); err != nil {
 		return Source{}, err
 	}
 	if s, ok := found[ver.String()]; ok {
@@ -87,7 +111,7 @@ func (c *Sources) listed(ctx context.Context, v *view.View, p dist.Project, foun
 		}
 		// What this index lists is taken before the next one is looked at.
 		here := map[string]Source{}
-		for ver, files := range byVersion(p, files) {
+		for ver, files := range byVersion(v, p, files) {
 			s, ok := pick(v, p, index.Name, ver, files)
 			if ok {
 				here[ver] = s
@@ -122,7 +146,7 @@ func (c *Sources) HasPlatformWheel(ctx context.Context, v *view.View, s Source) 
 		if err != nil {
 			return false, fmt.Errorf("asking index %s for wheels of %s: %w", index.Name, s.Project, err)
 		}
-		for _, f := range byVersion(s.Project, files)[s.Version.String()] {
+		for _, f := range byVersion(v, s.Project, files)[s.Version.String()] {
 			if f.wheel == nil || strings.HasSuffix(f.Filename, "-any.whl") {
 				continue
 			}
@@ -148,10 +172,13 @@ type file struct {
 	wheel   *dist.WheelName // nil for an sdist
 }
 
-// byVersion groups an index's files by version; a name that does not parse is skipped.
-func byVersion(p dist.Project, files []upstream.File) map[string][]file {
+// byVersion groups an index's files by version; a name that does not parse is skipped, and what came later than the view shows.
+func byVersion(v *view.View, p dist.Project, files []upstream.File) map[string][]file {
 	out := map[string][]file{}
 	for _, f := range files {
+		if late(v, f.Uploaded) {
+			continue
+		}
 		var one file
 		if strings.HasSuffix(f.Filename, ".whl") {
 			name, err := dist.ParseWheelName(f.Filename)
@@ -184,7 +211,7 @@ func (c *Sources) WheelMetadata(ctx context.Context, v *view.View, s Source) ([]
 		}
 		var best *upstream.File
 		rank := 0
-		for _, f := range byVersion(s.Project, files)[s.Version.String()] {
+		for _, f := range byVersion(v, s.Project, files)[s.Version.String()] {
 			if f.wheel == nil || !f.HasMetadata || f.MetadataSHA256 == "" {
 				continue
 			}

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 
@@ -46,7 +47,10 @@ type document struct {
 	Indexes     []indexDocument                   `json:"indexes,omitempty"`
 	Private     []string                          `json:"private,omitempty"`
 	WheelsOnly  string                            `json:"wheels_only,omitempty"`
-	Origins     []string                          `json:"origins"`
+	// Sources are those of projects that come from no index; AsOf is in RFC 3339.
+	Sources map[dist.Project]GitSource `json:"sources,omitempty"`
+	AsOf    string                     `json:"as_of,omitempty"`
+	Origins []string                   `json:"origins"`
 }
 
 type indexDocument struct {
@@ -76,7 +80,7 @@ func decode(b []byte) (*View, error) {
 	}
 	v := &View{
 		Variant: d.Variant, Projects: d.Settings, Backends: d.Backends, Patches: d.Patches, Overrides: d.Overrides, Environment: d.Environment, SharePure: d.SharePure, Depends: d.Depends,
-		Target: d.Target, Private: d.Private, WheelsOnly: d.WheelsOnly, Origins: d.Origins,
+		Target: d.Target, Private: d.Private, WheelsOnly: d.WheelsOnly, Origins: d.Origins, Sources: d.Sources,
 		digest: Digest(digest.FromBytes(b)), constraints: d.Constraints,
 		admitted: map[dist.Project][]excluder{}, patches: map[dist.Project][]ProjectPatch{},
 	}
@@ -84,6 +88,12 @@ func decode(b []byte) (*View, error) {
 		var err error
 		if v.changes, err = strconv.Atoi(d.Changes); err != nil {
 			return nil, fmt.Errorf("changes: %w", err)
+		}
+	}
+	if d.AsOf != "" {
+		var err error
+		if v.AsOf, err = time.Parse(time.RFC3339Nano, d.AsOf); err != nil {
+			return nil, fmt.Errorf("as_of: %w", err)
 		}
 	}
 	if v.WheelsOnly == "" {

@@ -60,8 +60,8 @@ func without(f pyyaml.File, what string) func(*yaml.Node) error {
 // readers are the keys a project has outside of its variants.
 //
 // Some say how fromager chooses versions, spreads work or documents a wheel. They have no effect on the bytes that a build gives, are checked
-// in shape, and are no inputs: annotations, build_options, changelog (but for the number in the wheel's listed name), git_options, purl,
-// resolver_dist. What would change where a source comes from is refused rather than ignored.
+// in shape, and are no inputs: annotations, build_options, changelog (but for the number in the wheel's listed name), purl, resolver_dist; git_options and download_source
+// choose a source, whose digest is the input. What would change where a source comes from and can't be honoured is refused rather than ignored.
 func (s *ProjectSettings) readers(f pyyaml.File) map[string]func(*yaml.Node) error {
 	return map[string]func(*yaml.Node) error{
 		"env": func(n *yaml.Node) (err error) {
@@ -92,14 +92,18 @@ func (s *ProjectSettings) readers(f pyyaml.File) map[string]func(*yaml.Node) err
 		},
 		"annotations":   annotations(f),
 		"build_options": shape(f, "build_options", "build_ext_parallel", "cpu_cores_per_job", "memory_per_job_gb", "exclusive_build"),
-		"git_options":   shape(f, "git_options", "submodules", "submodule_paths"),
-		"purl":          without(f, "purl"),
+		"git_options": func(n *yaml.Node) (err error) {
+			s.submodules, err = gitOptions(f, n)
+			return err
+		},
+		"purl": without(f, "purl"),
 		"resolver_dist": func(n *yaml.Node) error {
 			return refusing(f, n, "resolver_dist", []string{"include_sdists", "include_wheels", "ignore_platform", "use_pypi_org_metadata", "min_release_age"},
 				"sdist_server_url", "list that index under `upstream` of the view")
 		},
-		"download_source": func(n *yaml.Node) error {
-			return refusing(f, n, "download_source", []string{"destination_filename"}, "url", "offer the file on an index of the view's `upstream`")
+		"download_source": func(n *yaml.Node) (err error) {
+			s.Download, err = download(f, n)
+			return err
 		},
 	}
 }

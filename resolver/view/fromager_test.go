@@ -100,6 +100,8 @@ func TestAsFromager(t *testing.T) {
 			PreBuilt       bool           `json:"pre_built"`
 			Tag            int
 			Update         []string
+			URL, Filename  string
+			Submodules     []string
 			Error          string
 		}
 		if err := json.Unmarshal([]byte(lines[i]), &want); err != nil {
@@ -134,11 +136,22 @@ func TestAsFromager(t *testing.T) {
 		if got.Override != nil {
 			update = got.Override.Update
 		}
-		a, err := json.Marshal([]any{env, nonNil(got.ConfigSettings), got.BuildDir, v.PreBuilt("foo"), tag, len(update)})
+		var url, filename string
+		if download := d.projects["foo"].Download; download != nil {
+			if url, filename, err = download.At("foo", mustVersion(t, version)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if want.Filename == "" || want.URL == "" { // without a name ours differs on purpose, and without a URL it is of no use
+			filename, want.Filename = "", ""
+		}
+		submodules := append([]string{}, d.submodules["foo"]...)
+		slices.Sort(want.Submodules)
+		a, err := json.Marshal([]any{url, filename, submodules, env, nonNil(got.ConfigSettings), got.BuildDir, v.PreBuilt("foo"), tag, len(update)})
 		if err != nil {
 			t.Fatal(err)
 		}
-		b, err := json.Marshal([]any{want.Env, want.ConfigSettings, strings.TrimPrefix(want.BuildDir, "."), want.PreBuilt, want.Tag, len(slices.Compact(want.Update))})
+		b, err := json.Marshal([]any{want.URL, want.Filename, want.Submodules, want.Env, want.ConfigSettings, strings.TrimPrefix(want.BuildDir, "."), want.PreBuilt, want.Tag, len(slices.Compact(want.Update))})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -163,7 +176,8 @@ func nonNil(c ConfigSettings) ConfigSettings {
 // stricter says that we refuse on purpose what fromager takes.
 func stricter(err error) bool {
 	return slices.ContainsFunc([]string{"is not supported", "stands here twice", "not the name of an environment variable", "must stay below", "is not a directory",
-		"anchors and aliases", "quote it", "must be true or false"}, func(s string) bool { return strings.Contains(err.Error(), s) })
+		"anchors and aliases", "quote it", "must be true or false",
+		"not an http or https URL", "which are what can be unpacked", "no path of a submodule"}, func(s string) bool { return strings.Contains(err.Error(), s) })
 }
 
 // generated writes a document of what people write, and of what they should not.
@@ -204,7 +218,23 @@ func generated(r *rand.Rand) string {
 	}
 	if r.IntN(4) == 0 {
 		b.WriteString(pick([]string{"annotations: {a: b}\n", "annotations: {a: 1}\n", "build_options: {cpu_cores_per_job: 2, memory_per_job_gb: 1.5}\n", "resolver_dist: {min_release_age: 3}\n",
-			"git_options: {submodules: true}\n", "purl: {name: x}\n", "unknown: x\n", "resolver_dist:\n", "download_source:\n", "variant: {}\n"}))
+			"purl: {name: x}\n", "unknown: x\n", "resolver_dist:\n", "variant: {}\n"}))
+	}
+	rarely := func(good, bad []string) string {
+		if r.IntN(6) == 0 {
+			return pick(bad)
+		}
+		return pick(good)
+	}
+	if r.IntN(4) == 0 {
+		fmt.Fprintf(&b, "download_source:\n  url: %s\n", rarely([]string{"https://h.example/${version}/$canonicalized_name.zip", "https://h.example/a$$b.tar.gz?x=${version}", "null"},
+			[]string{"https://h.example/${dist_name}", "https://h.example/$", "'${version}'", "https://h.example/${version:-x}"}))
+		fmt.Fprintf(&b, "  destination_filename: %s\n", rarely([]string{"$canonicalized_name-$version.zip", "a.tar.gz", "a$$.tar", "$canonicalized_name.ZIP"},
+			[]string{"'a:b.zip'", "$nope.zip", "b.tar.xz"}))
+	}
+	if r.IntN(4) == 0 {
+		fmt.Fprintf(&b, "git_options:\n  submodules: %s\n  submodule_paths: %s\n", rarely([]string{"on", "false"}, []string{"'x'"}),
+			rarely([]string{"[]", "[b, a/c]"}, []string{"[../x]", "[[a]]"}))
 	}
 	if r.IntN(3) == 0 {
 		b.WriteString("variants:\n  cpu:\n    env:\n")

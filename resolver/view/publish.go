@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 
@@ -178,6 +179,12 @@ func documentOf(c config.View, in inputs, env environ.Set, t dist.Target) (*docu
 	}
 	slices.Sort(d.Private)
 	d.Private = slices.Compact(d.Private)
+	if d.Sources, err = gitSources(c, said); err != nil {
+		return nil, nil, err
+	}
+	if !c.AsOf.IsZero() {
+		d.AsOf = c.AsOf.UTC().Format(time.RFC3339Nano)
+	}
 	switch c.WheelsOnly {
 	case "", config.Refuse:
 	case config.PreBuilt:

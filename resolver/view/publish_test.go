@@ -11,12 +11,14 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 
 	"github.com/python-wheel-build/axle/cas"
 	"github.com/python-wheel-build/axle/cas/disk"
 	"github.com/python-wheel-build/axle/internal/dist"
+	"github.com/python-wheel-build/axle/internal/version"
 	"github.com/python-wheel-build/axle/resolver/environ"
 	"github.com/python-wheel-build/axle/resolver/view/config"
 	"github.com/python-wheel-build/axle/resolver/view/plugins"
@@ -221,11 +223,12 @@ func TestDigestIgnores(t *testing.T) {
 		"constraints in other words": func(e *example) {
 			e.constraints = "# why\nBar  <2 # because\n\nfoo>=1\nfoo>=1\nqux<1; python_version < '3'\nfree\n"
 		},
-		"policy of the name":      func(e *example) { e.Build = config.Never },
-		"the interpreter's path":  func(e *example) { e.Python = "/opt/python" },
-		"order of private globs":  func(e *example) { e.Private = []string{"acme-*", "zeta", "ZETA"} },
-		"a slash at a URL's end":  func(e *example) { e.Upstream[0] = index(t, "main", "https://MAIN.example/simple/") },
-		"the settings' file name": func(e *example) { e.Settings = "elsewhere" },
+		"git_options of a project that is on an index": func(e *example) { e.file("settings/new.yaml", "git_options: {submodules: on}") },
+		"policy of the name":                           func(e *example) { e.Build = config.Never },
+		"the interpreter's path":                       func(e *example) { e.Python = "/opt/python" },
+		"order of private globs":                       func(e *example) { e.Private = []string{"acme-*", "zeta", "ZETA"} },
+		"a slash at a URL's end":                       func(e *example) { e.Upstream[0] = index(t, "main", "https://MAIN.example/simple/") },
+		"the settings' file name":                      func(e *example) { e.Settings = "elsewhere" },
 	} {
 		e := newExample(t)
 		change(e)
@@ -233,6 +236,16 @@ func TestDigestIgnores(t *testing.T) {
 			t.Errorf("%s: the digest moved", name)
 		}
 	}
+}
+
+// fromGit has the project new come from a repository.
+func (e *example) fromGit(s config.Source) {
+	v, err := version.Parse("1.0")
+	if err != nil {
+		panic(err)
+	}
+	s.Versions = []version.Version{v}
+	e.Sources = map[dist.Project]config.Source{"new": s}
 }
 
 func TestDigestSees(t *testing.T) {
@@ -274,6 +287,20 @@ func TestDigestSees(t *testing.T) {
 		"plugin's entry":     func(e *example) { e.plugins = plugged("foo", "acme.foo:Plugin", "acme/foo.py", "one") },
 		"plugin's path":      func(e *example) { e.plugins = plugged("foo", "acme.foo", "acme/foo/__init__.py", "one") },
 		"plugin's bytes":     func(e *example) { e.plugins = plugged("foo", "acme.foo", "acme/foo.py", "two") },
+		"as of":              func(e *example) { e.AsOf = time.Unix(1_700_000_000, 0) },
+		"download": func(e *example) {
+			e.file("settings/new.yaml", "download_source: {url: 'https://x.example/${version}.zip'}")
+		},
+		"download's name": func(e *example) {
+			e.file("settings/new.yaml", "download_source: {url: 'https://x.example/${version}.zip', destination_filename: a.zip}")
+		},
+		"git":        func(e *example) { e.fromGit(config.Source{Git: "file:///a", Ref: "v1"}) },
+		"ref":        func(e *example) { e.fromGit(config.Source{Git: "file:///a", Ref: "v2"}) },
+		"submodules": func(e *example) { e.fromGit(config.Source{Git: "file:///a", Ref: "v1", Submodules: []string{"a"}}) },
+		"git_options": func(e *example) {
+			e.fromGit(config.Source{Git: "file:///a", Ref: "v1"})
+			e.file("settings/new.yaml", "git_options: {submodules: on}")
+		},
 	} {
 		e := newExample(t)
 		change(e)
@@ -292,14 +319,22 @@ func TestPublishRefused(t *testing.T) {
 	}{
 		"text that is not its value": {func(e *example) { e.env["system"] = environ.Component{Value: "sha256:0", Text: systemText} },
 			[]string{"environment system", "digest"}},
-		"credentials":      {func(e *example) { e.Upstream[1] = index(t, "pip", "https://u:hunter2@x.example/") }, []string{"upstream pip", "netrc"}},
-		"index twice":      {func(e *example) { e.Upstream[1].Name = "main" }, []string{"two indexes are named main"}},
-		"index name":       {func(e *example) { e.Upstream[1].Name = "" }, []string{"upstream", "not a name"}},
-		"glob":             {func(e *example) { e.Private = []string{"["} }, []string{"private", `"["`}},
-		"wheels_only":      {func(e *example) { e.WheelsOnly = "sometimes" }, []string{"wheels_only", `"sometimes"`}},
-		"variant":          {func(e *example) { e.Variant = "../x" }, []string{`"../x"`, "not a variant"}},
-		"settings":         {func(e *example) { e.file("settings/foo.yaml", "a: b") }, []string{"over/settings/foo.yaml:1", `"a"`}},
-		"constraint":       {func(e *example) { e.constraints = "foo<1\n-r x" }, []string{"constraints.txt:2: ", "-r"}},
+		"credentials": {func(e *example) { e.Upstream[1] = index(t, "pip", "https://u:hunter2@x.example/") }, []string{"upstream pip", "netrc"}},
+		"index twice": {func(e *example) { e.Upstream[1].Name = "main" }, []string{"two indexes are named main"}},
+		"index name":  {func(e *example) { e.Upstream[1].Name = "" }, []string{"upstream", "not a name"}},
+		"glob":        {func(e *example) { e.Private = []string{"["} }, []string{"private", `"["`}},
+		"wheels_only": {func(e *example) { e.WheelsOnly = "sometimes" }, []string{"wheels_only", `"sometimes"`}},
+		"variant":     {func(e *example) { e.Variant = "../x" }, []string{`"../x"`, "not a variant"}},
+		"settings":    {func(e *example) { e.file("settings/foo.yaml", "a: b") }, []string{"over/settings/foo.yaml:1", `"a"`}},
+		"constraint":  {func(e *example) { e.constraints = "foo<1\n-r x" }, []string{"constraints.txt:2: ", "-r"}},
+		"git and pre_built": {func(e *example) {
+			e.fromGit(config.Source{Git: "file:///a", Ref: "v1"})
+			e.file("settings/new.yaml", "variants: {cpu: {pre_built: true}}")
+		}, []string{"sources: new", "pre_built"}},
+		"git and download": {func(e *example) {
+			e.fromGit(config.Source{Git: "file:///a", Ref: "v1"})
+			e.file("settings/new.yaml", "download_source: {url: 'https://x.example/'}")
+		}, []string{"sources: new", "download_source"}},
 		"changed patch":    {func(e *example) { e.SettingsFS = &moving{FS: e.SettingsFS, name: "patches/foo/1.patch"} }, []string{"over/patches/foo/1.patch changed while being read"}},
 		"changed settings": {func(e *example) { e.SettingsFS = &moving{FS: e.SettingsFS, name: "settings.yaml"} }, []string{"over/settings.yaml changed while being read"}},
 	} {

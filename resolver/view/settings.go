@@ -52,8 +52,11 @@ type ProjectSettings struct {
 	Override       *Override         `json:"project_override,omitempty"`
 	// Changes is how many lines the project's changelog has for a version, by version in normal form, in decimal.
 	Changes map[string]string `json:"changes,omitempty"`
+	// Download is where sdists lie in place of those that the index lists; nil none.
+	Download *Download `json:"download_source,omitempty"`
 
-	vars []variable // of the file, until they are expanded
+	vars       []variable // of the file, until they are expanded
+	submodules []string   // of the file, until the view's sources are made
 }
 
 // Optional as a project's Extensions says that its wheel may be without the compiled extensions that upstream's wheels have, where they
@@ -61,7 +64,7 @@ type ProjectSettings struct {
 const Optional = "optional"
 
 func (s ProjectSettings) isZero() bool {
-	return len(s.Env) == 0 && len(s.Templates) == 0 && len(s.ConfigSettings) == 0 && s.BuildDir == "" && s.Extensions == "" && !s.PreBuilt && s.Override == nil && len(s.Changes) == 0
+	return len(s.Env) == 0 && len(s.Templates) == 0 && len(s.ConfigSettings) == 0 && s.BuildDir == "" && s.Extensions == "" && !s.PreBuilt && s.Override == nil && len(s.Changes) == 0 && s.Download == nil
 }
 
 // Patch is one patch to apply with -p1.
@@ -125,8 +128,10 @@ type settingsReader struct {
 	known    map[string]expansion // what the values of env may refer to
 	changes  int                  // lines of the variant's own changelog
 	projects map[dist.Project]ProjectSettings
-	backends map[string]ConfigSettings
-	where    map[dist.Project]string // which file speaks of a project
+	// submodules are those of git_options, where they say something.
+	submodules map[dist.Project][]string
+	backends   map[string]ConfigSettings
+	where      map[dist.Project]string // which file speaks of a project
 }
 
 var module = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*$`)
@@ -233,7 +238,10 @@ func (r *settingsReader) project(f pyyaml.File, p dist.Project, n *yaml.Node) er
 	if s.Env, s.Templates, err = chain(append(s.vars, own.vars...), r.known); err != nil {
 		return err
 	}
-	s.vars = nil
+	if s.submodules != nil {
+		r.submodules[p] = s.submodules
+	}
+	s.vars, s.submodules = nil, nil
 	if !s.isZero() {
 		r.projects[p] = s
 	}

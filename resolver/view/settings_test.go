@@ -76,6 +76,8 @@ func TestProjectSettings(t *testing.T) {
 		{"what changes no wheel", "annotations: {a: b}\nbuild_options: {cpu_cores_per_job: 4, memory_per_job_gb: 8.5, exclusive_build: true}\ngit_options: {submodules: true}\n" +
 			"purl: {name: x}\nresolver_dist: {min_release_age: 3, include_wheels: true, sdist_server_url: null}\ndownload_source: {destination_filename: x}\n" +
 			"variants: {cpu: {annotations: {a: c}}, cuda: {wheel_server_url: https://wheels.example/}}\n", ProjectSettings{}},
+		{"download_source", "download_source: {url: 'https://H.example/${version}.zip?a=b', destination_filename: $canonicalized_name-$version.zip}",
+			ProjectSettings{Download: &Download{"https://H.example/${version}.zip?a=b", "$canonicalized_name-$version.zip"}}},
 		{"env without the spaces around", "env:\n  A: '  x y '\n  B: |\n    text\n",
 			ProjectSettings{Env: map[string]string{"A": "x y", "B": "text"}}},
 		{"config settings", "config_settings: {--a: b, c: [d, e], f: [], '1': ''}",
@@ -118,7 +120,13 @@ func TestSettingsRefused(t *testing.T) {
 		{"unknown variant key", foo, "variants:\n  cuda:\n    wheel_server: x\n", ":3", []string{`"wheel_server"`, "variant cuda", "env, pre_built"}},
 		{"server of wheels", foo, "variants:\n  cpu:\n    wheel_server_url: x\n", ":3", []string{"wheel_server_url is not supported", "upstream"}},
 		{"server of sdists", foo, "resolver_dist:\n  sdist_server_url: x\n", ":2", []string{"sdist_server_url is not supported", "upstream"}},
-		{"download", foo, "download_source:\n  url: x\n", ":2", []string{"download_source: url is not supported", "upstream"}},
+		{"download of no URL", foo, "download_source:\n  url: x\n", ":2", []string{"download_source: url: not an http or https URL"}},
+		{"download with a password", foo, "download_source:\n  url: https://u:p@h.example/x.zip\n", ":2", []string{"netrc"}},
+		{"download with a token", foo, "download_source:\n  url: https://h.example/x.zip?private_token=p\n", ":2", []string{"private_token", "netrc"}},
+		{"download of an unknown", foo, "download_source:\n  url: https://h.example/${dist_name}.zip\n", ":2", []string{"${dist_name} is not known", "canonicalized_name"}},
+		{"download to a folder", foo, "download_source:\n  url: https://h.example/\n  destination_filename: a/b.zip\n", ":2", []string{"destination_filename", "a/b.zip"}},
+		{"download to no archive", foo, "download_source:\n  url: https://h.example/\n  destination_filename: b.tar.xz\n", ":2", []string{".tar.bz2"}},
+		{"submodules elsewhere", foo, "git_options:\n  submodule_paths: [../x]\n", ":2", []string{"git_options: submodule_paths", "../x"}},
 		{"changelog of no version", foo, "changelog:\n  newest: [a]\n", ":2", []string{"changelog", "newest"}},
 		{"changelog of a number", foo, "changelog:\n  1.0: [a]\n", ":2", []string{"key 1.0 reads as a number"}},
 		{"override of no requirement", foo, "project_override:\n  update_build_requires: ['!']\n", ":2", []string{"update_build_requires"}},

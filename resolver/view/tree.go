@@ -83,18 +83,19 @@ func isNote(e fs.DirEntry) bool {
 
 // decided is what a settings folder says for one variant.
 type decided struct {
-	projects map[dist.Project]ProjectSettings
-	backends map[string]ConfigSettings
-	changes  int
-	patches  []ProjectPatch
-	blobs    [][]byte // the patches' bytes
+	projects   map[dist.Project]ProjectSettings
+	submodules map[dist.Project][]string // of projects that come from git
+	backends   map[string]ConfigSettings
+	changes    int
+	patches    []ProjectPatch
+	blobs      [][]byte // the patches' bytes
 }
 
 // interpret makes sense of every file or refuses it by name; environment are the view's components. Files of other variants are checked, but leave no trace.
 func (t tree) interpret(name, variant string, environment map[string]string) (*decided, error) {
 	r := settingsReader{
 		variant: variant, known: known(environment), projects: map[dist.Project]ProjectSettings{}, backends: map[string]ConfigSettings{},
-		where: map[dist.Project]string{},
+		submodules: map[dist.Project][]string{}, where: map[dist.Project]string{},
 	}
 	var found []patchFile
 	folders := map[string]patchFile{}
@@ -131,7 +132,7 @@ func (t tree) interpret(name, variant string, environment map[string]string) (*d
 			return nil, err
 		}
 	}
-	d := &decided{projects: r.projects, backends: r.backends, changes: r.changes}
+	d := &decided{projects: r.projects, submodules: r.submodules, backends: r.backends, changes: r.changes}
 	slices.SortFunc(found, patchFile.compare)
 	for _, f := range found {
 		d.patches = append(d.patches, f.ProjectPatch)

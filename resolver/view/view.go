@@ -12,6 +12,7 @@ import (
 	"path"
 	"regexp"
 	"slices"
+	"time"
 
 	"github.com/python-wheel-build/axle/cas"
 	"github.com/python-wheel-build/axle/internal/dist"
@@ -64,6 +65,10 @@ type View struct {
 	Private []string
 	// WheelsOnly is config.Refuse or config.PreBuilt.
 	WheelsOnly string
+	// Sources are those of projects that come from no index, which is not asked for them.
+	Sources map[dist.Project]GitSource
+	// AsOf hides what indexes got later; zero hides nothing.
+	AsOf time.Time
 	// Origins are who may vouch for a wheel.
 	Origins []string
 

@@ -10,9 +10,11 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/python-wheel-build/axle/internal/dist"
 	"github.com/python-wheel-build/axle/resolver/view/pyyaml"
 )
 
@@ -48,6 +50,10 @@ type View struct {
 	Upstream []Index
 	// Private are globs over project names that no index is asked for.
 	Private []string
+	// Sources are those of projects that come from no index.
+	Sources map[dist.Project]Source
+	// AsOf hides what indexes got later; zero hides nothing.
+	AsOf time.Time
 	// WheelsOnly is Refuse or PreBuilt; "" is Refuse.
 	WheelsOnly string
 }
@@ -152,6 +158,14 @@ func (r configReader) view(n *yaml.Node, what string) (View, error) {
 			return err
 		},
 		"environment": func(n *yaml.Node) error { return r.environment(n, &c.Environment) },
+		"sources": func(n *yaml.Node) (err error) {
+			c.Sources, err = r.sources(n)
+			return err
+		},
+		"as_of": func(n *yaml.Node) (err error) {
+			c.AsOf, err = r.asOf(n)
+			return err
+		},
 		"upstream": func(n *yaml.Node) error {
 			c.Upstream = []Index{}
 			return r.Each(n, "upstream", func(key, value *yaml.Node) error {

@@ -6,8 +6,10 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/python-wheel-build/axle/internal/dist"
+	"github.com/python-wheel-build/axle/internal/version"
 )
 
 func writeConfig(t *testing.T, text string) string {
@@ -34,6 +36,10 @@ views:
     upstream: {main: "https://b.example/simple", a: "http://a.example:8080/simple/"}
     private: ["acme-*", My.Own_Thing]
     wheels_only: pre-built
+    as_of: 2026-11-01
+    sources:
+      Foo.Bar: {git: "git@host.example:a/b.git", ref: "${canonicalized_name}-$version", submodules: [./vendor/, a], versions: ["2.0", "1.0"]}
+      baz: {git: /srv/baz, submodules: false, versions: ["1"]}
   plain: {}
   less:
     environment:
@@ -65,7 +71,11 @@ views:
 			Files: map[string]string{"site": filepath.Join(dir, "etc/site.conf")},
 			Image: "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
 		},
-		Private: []string{"acme-*", "my-own-thing"},
+		Private: []string{"acme-*", "my-own-thing"}, AsOf: time.Date(2026, 11, 1, 23, 59, 59, 999999999, time.UTC),
+		Sources: map[dist.Project]Source{
+			"foo-bar": {Git: "ssh://git@host.example/a/b.git", Ref: "${canonicalized_name}-$version", Submodules: []string{"a", "vendor"}, Versions: versions(t, "1.0", "2.0")},
+			"baz":     {Git: "file:///srv/baz", Ref: "v${version}", Submodules: []string{}, Versions: versions(t, "1")},
+		},
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
@@ -83,6 +93,18 @@ views:
 	if c := views["relative"]; c.Python != filepath.Join(dir, "py/bin/python3") || c.Upstream == nil || len(c.Upstream) != 0 {
 		t.Errorf("relative: %+v", c)
 	}
+}
+
+func versions(t *testing.T, texts ...string) (all []version.Version) {
+	t.Helper()
+	for _, text := range texts {
+		v, err := version.Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, v)
+	}
+	return all
 }
 
 func TestReadRefused(t *testing.T) {
@@ -143,6 +165,20 @@ func TestReadRefused(t *testing.T) {
 		{"query", in("upstream: {a: 'http://x/?a=hunter2'}"), ":3: ", []string{"upstream: a", "no ?"}},
 		{"private", in("private: ['a b']"), ":3: ", []string{"private", `"a b"`, "glob"}},
 		{"private regexp", in("private: ['a[bc]']"), ":3: ", []string{"private", "glob"}},
+		{"as_of", in("as_of: yesterday"), ":3: ", []string{"as_of", "2026-11-01"}},
+		{"source's name", in("sources: {-x: {}}"), ":3: ", []string{"sources", "-x"}},
+		{"source twice", in("sources: {a_b: {git: /a, versions: ['1']}, a-b: {}}"), ":3: ", []string{"a-b", "twice"}},
+		{"source without place", in("sources: {a: {versions: ['1']}}"), ":3: ", []string{"sources: a", "git: https"}},
+		{"source without versions", in("sources: {a: {git: /a}}"), ":3: ", []string{"sources: a", "versions:"}},
+		{"source's key", in("sources: {a: {hg: /a}}"), ":3: ", []string{`"hg"`, "git, ref, submodules, versions"}},
+		{"git with a password", in("sources: {a: {git: 'https://u:hunter2@h.example/a'}}"), ":3: ", []string{"sources: a: git", "netrc"}},
+		{"git by a program", in("sources: {a: {git: 'ext::sh -c x'}}"), ":3: ", []string{"sources: a: git"}},
+		{"git by a relative path", in("sources: {a: {git: ../a}}"), ":3: ", []string{"sources: a: git"}},
+		{"ref of an unknown", in("sources: {a: {git: /a, ref: '${nope}'}}"), ":3: ", []string{"ref", "${nope} is not known"}},
+		{"ref that is an option", in("sources: {a: {git: /a, ref: --x}}"), ":3: ", []string{"ref", "--x"}},
+		{"submodules outside", in("sources: {a: {git: /a, submodules: [../x]}}"), ":3: ", []string{"submodules", "../x"}},
+		{"version", in("sources: {a: {git: /a, versions: [x]}}"), ":3: ", []string{"versions", `"x"`}},
+		{"version twice", in("sources: {a: {git: /a, versions: ['1.0', '1']}}"), ":3: ", []string{"versions", "twice"}},
 		{"second document", "views: {v: {}}\n---\n{}\n", ":", []string{"second YAML document"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

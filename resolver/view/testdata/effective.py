@@ -14,6 +14,9 @@ for line in sys.stdin:
         for name in ("MAKEFLAGS", "CMAKE_BUILD_PARALLEL_LEVEL", "MAX_JOBS"):
             env.pop(name)
         out = {"env": env, "config_settings": pbi.config_settings, "build_dir": str(ps.build_dir or ""), "pre_built": pbi.pre_built,
+               "url": pbi.download_source_url(version=Version(doc["version"])) or "",
+               "filename": pbi.download_source_destination_filename(version=Version(doc["version"])) or "",
+               "submodules": pbi.git_options.submodule_paths or (["."] if pbi.git_options.submodules else []),
                "tag": len(pbi.get_changelog(Version(doc["version"]))),
                "update": sorted(str(r) for r in ps.project_override.update_build_requires)}
     except Exception as err:  # whatever it is, such a document is refused
