@@ -1,4 +1,4 @@
-.PHONY: run build test apt real reproducible bench bench-build bench-serve bench-early slow corpus fuzz lint tools clean
+.PHONY: run build test apt real reproducible bench bench-hit bench-build bench-serve bench-early slow corpus fuzz lint tools clean
 GO ?= go
 TOOLS := $(CURDIR)/.tools
 export AXLE_TOOLS := $(TOOLS)
@@ -39,9 +39,13 @@ bench-serve: tools
 	deploy/bench-tools.sh $(TOOLS)/bench
 	$(GO) test -count=1 -timeout 5m -run 'TestBenchServe' -v ./cmd/axle -bench-serve
 
-# What is claimed of speed, measured side by side: CPU of builds beside uv and pip, CPU of serving beside nginx, time of cold installs with
+# What is claimed of speed, measured side by side: what a hit costs, CPU of builds beside uv and pip, CPU of serving beside nginx, time of cold installs with
 # and without early start.
-bench: bench-build bench-serve bench-early
+bench: bench-hit bench-build bench-serve bench-early
+
+# What it costs to know what is a hit: for each of the thousand versions of a page, in microseconds and allocations.
+bench-hit:
+	$(GO) test -count=1 -timeout 5m -run '^$$' -bench 'Hit|Page' -benchtime 20x ./resolver
 
 # What a build costs, in CPU seconds, beside the same build by uv and by pip. Needs network once, for five sdists and their build requirements.
 bench-build: tools

@@ -185,7 +185,7 @@ func (b *Builder) wheel(ctx context.Context, a resolver.Ask, f *flight) error {
 			return err
 		}
 	}
-	cause, err := explain.Cause(ctx, b.Catalog, answer)
+	cause, err := explain.Cause(ctx, b.Catalog, a.View, answer)
 	if err != nil {
 		return err
 	}

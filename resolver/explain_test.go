@@ -109,7 +109,7 @@ func TestExplain(t *testing.T) {
 			if e.Miss.Why == "" || strings.Contains(e.Miss.Why, "\n") {
 				t.Errorf("why %q is not one line", e.Miss.Why)
 			}
-			cause, err := explain.Cause(t.Context(), w.catalog, w.lookup(is, test.ask))
+			cause, err := explain.Cause(t.Context(), w.catalog, is, w.lookup(is, test.ask))
 			if err != nil || cause != e.Miss.Cause {
 				t.Errorf("the cause alone is %q (%v), explained it is %q", cause, err, e.Miss.Cause)
 			}
@@ -153,6 +153,27 @@ func TestExplainHit(t *testing.T) {
 	}
 	if len(e.Hit.Twins) != 1 || e.Hit.Twins[0].Record.Recipe != same.Recipe || !slices.Equal(e.Hit.Twins[0].Components, []string{"path:rocm"}) {
 		t.Errorf("twins %+v, want the one of %s", e.Hit.Twins, same.Recipe)
+	}
+}
+
+// TestExplainShared: a record that environments share is compared with the recipe that they share, and what is declared is no news.
+func TestExplainShared(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	cpu, gpu := w.view(accelerated("a", nil, pureShared)), w.view(accelerated("b", map[string]string{"path:rocm": "r"}, pureShared))
+	w.built(cpu, "foo==1.0", "1")
+	w.share(cpu, "foo==1.0")
+	if got := strings.Join(told(w.explain(gpu, "foo==1.0").Miss, ""), "\n"); got != "environment:path:rocm\nenvironment.path:rocm added  -> r" {
+		t.Errorf("told:\n%s", got)
+	}
+	w.built(gpu, "foo==1.0", "1")
+	e := w.explain(gpu, "foo==1.0")
+	if e.Hit == nil || len(e.Hit.Twins) != 1 || !slices.Equal(e.Hit.Twins[0].Components, []string{"path:rocm"}) {
+		t.Errorf("%+v, want a twin that differs in path:rocm, and not in what is declared", e.Hit)
+	}
+	other := w.view(accelerated("c", nil, pureShared))
+	if e := w.explain(other, "foo==1.0"); e.Hit == nil || e.Hit.Record.Recipe == e.Digest {
+		t.Errorf("%+v, want the shared record", e)
 	}
 }
 

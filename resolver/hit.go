@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/python-wheel-build/axle/cas"
 	"github.com/python-wheel-build/axle/internal/dist"
 	"github.com/python-wheel-build/axle/internal/version"
@@ -46,6 +48,7 @@ type candidate struct {
 	shared bool    // a record of the shared recipe
 	filed  bool    // stands under both recipes
 	needs  []*node // beside Requirements
+	lacks  int     // how many of them have no valid record with that wheel, while marking
 	dead   *Flaw   // why it can't become valid whatever else does
 	valid  bool
 }
@@ -68,15 +71,23 @@ func (m *memo) answers(ctx context.Context, sources []source.Source) ([]Answer, 
 	}
 	m.mark()
 	out := make([]Answer, len(sources))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(looks)
 	for i, n := range asked {
-		a, err := m.answer(ctx, n)
-		if err != nil {
-			return nil, err
+		if len(n.candidates) == 0 { // which needs no look at any blob
+			out[i] = m.never(n)
+			continue
 		}
-		out[i] = a
+		g.Go(func() (err error) {
+			out[i], err = m.answer(ctx, n)
+			return err
+		})
 	}
-	return out, nil
+	return out, g.Wait()
 }
+
+// looks is how many blobs are looked for at once: each look is a round trip where the store is a bucket.
+const looks = 16
 
 // add gathers a version that a record was built with. Its source was pinned before it was built, so upstream is asked only where
 // that was done under another index name or another kind of source.
@@ -231,7 +242,6 @@ func (m *memo) mark() {
 		sha cas.Digest
 	}
 	waiting := map[wheel][]*candidate{}
-	lacks := map[*candidate]int{}
 	var ready []*candidate
 	for _, n := range m.nodes {
 		for _, c := range n.candidates {
@@ -240,7 +250,7 @@ func (m *memo) mark() {
 			case len(c.needs) == 0:
 				ready = append(ready, c)
 			default:
-				lacks[c] = len(c.needs)
+				c.lacks = len(c.needs)
 				for i, need := range c.needs {
 					w := wheel{need, c.Requirements[i].Wheel}
 					waiting[w] = append(waiting[w], c)
@@ -254,7 +264,7 @@ func (m *memo) mark() {
 		c.valid = true
 		w := wheel{c.of, c.Wheel}
 		for _, waits := range waiting[w] {
-			if lacks[waits]--; lacks[waits] == 0 {
+			if waits.lacks--; waits.lacks == 0 {
 				ready = append(ready, waits)
 			}
 		}
@@ -271,14 +281,15 @@ func (n *node) hasAny() bool {
 	return slices.ContainsFunc(n.candidates, func(c *candidate) bool { return c.valid })
 }
 
+// never is the answer where there is no record of the recipe.
+func (m *memo) never(n *node) Answer {
+	return Answer{Source: n.source, Recipe: n.recipe, Why: cmp.Or(n.why, "never built with these inputs")}
+}
+
 // answer gives the oldest valid record whose own blobs are there, so that going back to an old view gives back the same wheel;
 // else the reason why not.
 func (m *memo) answer(ctx context.Context, n *node) (Answer, error) {
-	a := Answer{Source: n.source, Recipe: n.recipe, Why: n.why}
-	if a.Why != "" {
-		return a, nil
-	}
-	a.Why = "never built with these inputs"
+	a := m.never(n)
 	for i, c := range n.candidates {
 		flaw, err := m.flaw(ctx, c)
 		switch {

@@ -36,7 +36,12 @@ func (a *Answer) Text() string {
 	t.line("")
 	if a.Hit != nil {
 		t.line("the record")
-		t.indented("  ", func() { t.record(a.Hit) })
+		t.indented("  ", func() {
+			if a.Hit.Recipe != a.Recipe {
+				t.line("shared: filed under recipe %s, without the components that pure wheels don't depend on here", a.Hit.Recipe)
+			}
+			t.record(a.Hit)
+		})
 	} else {
 		t.miss(a.Miss)
 	}

@@ -92,13 +92,13 @@ func tree(r resolver.Recipe) (map[string]any, error) {
 
 type differ struct{ changes []Change }
 
-func (d *differ) add(path []string, how, was, is string) {
-	field, _, _ := strings.Cut(path[0], "[")
-	cause := resolver.Cause(field)
-	if field == "environment" && len(path) > 1 {
+// add notes a change of what stands at path, or of one file of a list that does.
+func (d *differ) add(path []string, file, how, was, is string) {
+	cause := resolver.Cause(path[0])
+	if path[0] == "environment" && len(path) > 1 {
 		cause = resolver.CauseEnvironment + resolver.Cause(path[1])
 	}
-	d.changes = append(d.changes, Change{Path: spell(path), Cause: cause, How: how, Was: was, Is: is})
+	d.changes = append(d.changes, Change{Path: spell(path) + file, Cause: cause, How: how, Was: was, Is: is})
 }
 
 // walk compares what stands at path; nil is nothing.
@@ -131,11 +131,11 @@ func (d *differ) walk(path []string, was, is any) {
 	}
 	switch {
 	case was == nil:
-		d.add(path, Added, "", value(is))
+		d.add(path, "", Added, "", value(is))
 	case is == nil:
-		d.add(path, Removed, value(was), "")
+		d.add(path, "", Removed, value(was), "")
 	default:
-		d.add(path, Edited, value(was), value(is))
+		d.add(path, "", Edited, value(was), value(is))
 	}
 }
 
@@ -179,7 +179,6 @@ func (d *differ) files(path []string, was, is []file) {
 	index := func(all []file, name string) int {
 		return slices.IndexFunc(all, func(f file) bool { return f.name == name })
 	}
-	at := func(name string) []string { return append(path[:len(path):len(path)], "["+name+"]") }
 	renamed := map[string]bool{}
 	for _, f := range is {
 		if index(was, f.name) >= 0 {
@@ -188,10 +187,10 @@ func (d *differ) files(path []string, was, is []file) {
 		old := slices.IndexFunc(was, func(o file) bool { return o.sha256 == f.sha256 && index(is, o.name) < 0 && !renamed[o.name] })
 		if old >= 0 {
 			renamed[was[old].name] = true
-			d.add(at(f.name), Renamed, was[old].name, f.name)
+			d.add(path, "["+f.name+"]", Renamed, was[old].name, f.name)
 			continue
 		}
-		d.add(at(f.name), Added, "", f.sha256)
+		d.add(path, "["+f.name+"]", Added, "", f.sha256)
 	}
 	var before, after []string // of those that are on both sides
 	for _, f := range was {
@@ -200,10 +199,10 @@ func (d *differ) files(path []string, was, is []file) {
 		case i >= 0:
 			before = append(before, f.name)
 			if is[i].sha256 != f.sha256 {
-				d.add(at(f.name), Edited, f.sha256, is[i].sha256)
+				d.add(path, "["+f.name+"]", Edited, f.sha256, is[i].sha256)
 			}
 		case !renamed[f.name]:
-			d.add(at(f.name), Removed, f.sha256, "")
+			d.add(path, "["+f.name+"]", Removed, f.sha256, "")
 		}
 	}
 	for _, f := range is {
@@ -212,7 +211,7 @@ func (d *differ) files(path []string, was, is []file) {
 		}
 	}
 	if !slices.Equal(before, after) {
-		d.add(path, Reordered, strings.Join(before, ", "), strings.Join(after, ", "))
+		d.add(path, "", Reordered, strings.Join(before, ", "), strings.Join(after, ", "))
 	}
 }
 

@@ -67,6 +67,11 @@ func TestDiff(t *testing.T) {
 			{Path: "environment.path:rocm", Cause: "environment:path:rocm", How: Added, Is: s3},
 			{Path: "environment.system", Cause: "environment:system", How: Edited, Was: s1, Is: s2},
 		}, "environment:path:rocm"},
+		"an override": {document(`,"overrides":{"entry_point":"plug","sources":[{"path":"plug/foo.py","sha256":"` + s1 + `"}]}`),
+			document(`,"overrides":{"entry_point":"plug","sources":[{"path":"plug/foo.py","sha256":"` + s2 + `"},{"path":"plug/more.py","sha256":"` + s3 + `"}]}`), []Change{
+				{Path: "overrides.sources[plug/more.py]", Cause: "overrides", How: Added, Is: s3},
+				{Path: "overrides.sources[plug/foo.py]", Cause: "overrides", How: Edited, Was: s1, Is: s2},
+			}, "overrides"},
 		"target and builder": {document(`,"builder":{"name":"pep517/1","isolation":"bubblewrap","origin":"axle"}`),
 			strings.Replace(document(`,"builder":{"name":"pep517/2","isolation":"bubblewrap","origin":"axle"}`), `"platform":"linux_x86_64"`, `"platform":"linux_aarch64"`, 1), []Change{
 				{Path: "builder.name", Cause: "builder", How: Edited, Was: "pep517/1", Is: "pep517/2"},

@@ -111,8 +111,8 @@ func Between(ctx context.Context, c *resolver.Catalog, was, is resolver.Recipe) 
 }
 
 // Cause is the primary cause of an answer that is a miss.
-func Cause(ctx context.Context, c *resolver.Catalog, a resolver.Answer) (resolver.Cause, error) {
-	x := explainer{c: c}
+func Cause(ctx context.Context, c *resolver.Catalog, v *view.View, a resolver.Answer) (resolver.Cause, error) {
+	x := explainer{c: c, v: v}
 	m, err := x.nearest(ctx, a.Source.Project, a.Source.Version, a, "")
 	return m.Cause, err
 }
@@ -150,10 +150,13 @@ func (x *explainer) nearest(ctx context.Context, p dist.Project, ver version.Ver
 			}
 			continue // what can't be read can't be compared; verify reports it
 		}
+		today := a.Recipe
 		if was.Pure {
-			continue // there is one of the full recipe that says more
+			if today = resolver.SharedRecipe(x.v, *a.Recipe); today == nil {
+				continue // there is one of the full recipe, too
+			}
 		}
-		changes, err := Diff(was, *a.Recipe)
+		changes, err := Diff(was, *today)
 		if err != nil {
 			return &Miss{}, err
 		}
@@ -280,6 +283,7 @@ func (x *explainer) twins(ctx context.Context, hit resolver.Record, e Explanatio
 	if err != nil {
 		return nil, err
 	}
+	shared := resolver.SharedRecipe(x.v, *e.Recipe)
 	var all []Twin
 	seen := map[resolver.RecipeDigest]bool{hit.Recipe: true, e.Digest: true}
 	for _, r := range records {
@@ -301,6 +305,9 @@ func (x *explainer) twins(ctx context.Context, hit resolver.Record, e Explanatio
 			if !ok {
 				t.Components = nil
 				break
+			}
+			if _, here := e.Recipe.Environment[component]; shared != nil && here && shared.Environment[component] == "" {
+				continue // declared already
 			}
 			t.Components = append(t.Components, component)
 		}
