@@ -230,7 +230,14 @@ func TestDownloadSource(t *testing.T) {
 		t.Errorf("accept says %q", said)
 	}
 	r.eventually("the page shows that it is accepted", func() bool { return !r.only("demo").hit() })
+	misses := r.count(`axle_misses_total{cause="source"}`)
+	if said := r.ran("explain", "demo"); !strings.Contains(said, "source") {
+		t.Errorf("explain says\n%s", said)
+	}
 	installed("accepted", "two", 1)
+	if got := r.count(`axle_misses_total{cause="source"}`); got <= misses {
+		t.Errorf("%d misses for the source, as before", got)
+	}
 	r.ran("source", "accept", "demo==1.0", "--sha256", strings.TrimPrefix(first.SHA256, "sha256:"))
 	r.eventually("the page shows that it is taken back", func() bool { return r.only("demo").hit() })
 	installed("taken back", "one", 0)

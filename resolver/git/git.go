@@ -97,7 +97,7 @@ func (c *Client) fetch(ctx context.Context, dir string, from *url.URL, ref strin
 		err = fmt.Errorf("more than the %d bytes that are fetched at most", c.maxBytes())
 	}
 	if err != nil {
-		return nil, "", fmt.Errorf("fetching %s of %s: %w", ref, from, err)
+		return nil, "", fmt.Errorf("fetching %s of %s: %w%s", ref, from, err, next(err.Error(), from))
 	}
 	out, err := r.run(ctx, "rev-parse", "--verify", "--quiet", "refs/axle/source^{commit}")
 	if err != nil {
@@ -108,6 +108,23 @@ func (c *Client) fetch(ctx context.Context, dir string, from *url.URL, ref strin
 		return nil, "", fmt.Errorf("%s of %s: git names its commit %q", ref, from, commit)
 	}
 	return r, commit, nil
+}
+
+// next is what to do about a message of git, "" where that is not known.
+func next(said string, from *url.URL) string {
+	for _, known := range []struct{ words, do string }{
+		{"Authentication failed", ": put a login for " + from.Host + " that may read it into netrc"},
+		{"error: 403", ": put a login for " + from.Host + " that may read it into netrc"},
+		{"Permission denied (publickey", ": give the user that runs axle a key that may read it, or an agent (SSH_AUTH_SOCK)"},
+		{"Host key verification failed", ": add " + from.Hostname() + " to the known_hosts of the user that runs axle"},
+		{"couldn't find remote ref", ": correct `ref` or `versions`, or push the tag"},
+		{"dubious ownership", ": the folder must belong to the user that runs axle"},
+	} {
+		if strings.Contains(said, known.words) {
+			return known.do
+		}
+	}
+	return ""
 }
 
 // environment is all that git sees. The login goes by way of a variable, to git's own helper for that origin alone: it stands in no file,
