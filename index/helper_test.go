@@ -31,7 +31,6 @@ import (
 	"github.com/python-wheel-build/axle/resolver/upstream"
 	"github.com/python-wheel-build/axle/resolver/view"
 	"github.com/python-wheel-build/axle/resolver/view/config"
-	"github.com/python-wheel-build/axle/resolver/view/plugins"
 )
 
 // world is a server with a real catalogue on a disk store, a fake upstream, and a builder that makes wheels without building.
@@ -85,7 +84,7 @@ func (w *world) publish(name string, onDemand bool, constraints string, private 
 		c.Constraints = []string{w.TempDir() + "/constraints.txt"}
 		check(w, os.WriteFile(c.Constraints[0], []byte(constraints+"\n"), 0o666))
 	}
-	v, err := view.Publish(w.Context(), w.Catalog.Store, c, environ.Set{"python": {Value: "3"}}, target(w.T), plugins.Found{})
+	v, err := view.Publish(w.Context(), w.Catalog.Store, c, view.Machine{Environment: environ.Set{"python": {Value: "3"}}, Target: target(w.T)})
 	check(w, err)
 	last, err := w.Names.Newest(w.Context(), name)
 	check(w, err)

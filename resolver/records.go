@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strings"
 
 	"github.com/python-wheel-build/axle/cas"
 	"github.com/python-wheel-build/axle/internal/dist"
@@ -48,6 +49,30 @@ func (c *Catalog) Records(ctx context.Context, p dist.Project, ver version.Versi
 		all = append(all, r)
 	}
 	slices.SortStableFunc(all, func(a, b Record) int { return a.When.Compare(b.When) })
+	return all, nil
+}
+
+// Built gives each version of which the store has a record, sorted by key, once.
+func Built(ctx context.Context, store *cas.Store) ([]Pin, error) {
+	var all []Pin
+	last := ""
+	for key, err := range store.Keys(ctx, "records/") {
+		if err != nil {
+			return nil, fmt.Errorf("listing records: %w", err)
+		}
+		parts := strings.SplitN(key, "/", 4)
+		if len(parts) < 4 || last == parts[1]+"/"+parts[2] {
+			continue
+		}
+		last = parts[1] + "/" + parts[2]
+		p, err := dist.ParseProject(parts[1])
+		if err != nil || string(p) != parts[1] {
+			continue // nothing of ours: verify reports it
+		}
+		if v, err := version.Parse(parts[2]); err == nil {
+			all = append(all, Pin{p, v})
+		}
+	}
 	return all, nil
 }
 

@@ -2,6 +2,7 @@ package resolver_test
 
 import (
 	"os"
+	"slices"
 	"testing"
 
 	"github.com/python-wheel-build/axle/internal/dist"
@@ -174,4 +175,43 @@ func TestWithout(t *testing.T) {
 	w.hit(of("2"), "foo==1.0", r)
 	w.miss(of("2"), "bar==1.0", "never built")
 	w.hit(w.view(decided{}), "foo==1.0", r) // as where there is no such component
+}
+
+// What a hook says counts for those whom it means.
+func TestHookComponents(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	of := func(components ...string) *view.View {
+		d := decided{environment: map[string]string{}, declared: config.Environment{Hook: config.Hook{Command: []string{"x"}},
+			Projects: map[dist.Project]config.Depends{"deaf": {Without: []string{"hook:*"}}}}}
+		for i := 0; i < len(components); i += 2 {
+			d.environment["hook:"+components[i]] = components[i+1]
+		}
+		return w.view(d)
+	}
+	was := of("*", "1", "foo", "1", "bar==2.0", "1")
+	pins := []string{"foo==1.0", "bar==1.0", "bar==2.0.0", "other==1.0", "deaf==1.0"}
+	records := map[string]resolver.Record{}
+	for _, pin := range pins {
+		records[pin] = w.built(was, pin, pin)
+	}
+	for _, test := range []struct {
+		is   *view.View
+		miss []string
+	}{
+		{was, nil},
+		{of("*", "2", "foo", "1", "bar==2.0", "1"), []string{"foo==1.0", "bar==1.0", "bar==2.0.0", "other==1.0"}},
+		{of("*", "1", "foo", "2", "bar==2.0", "1"), []string{"foo==1.0"}},
+		{of("*", "1", "foo", "1", "bar==2.0", "2"), []string{"bar==2.0.0"}},
+		{of("*", "1", "foo", "1", "bar==2.0", "1", "other==1.0", "1", "bar==3.0", "1"), []string{"other==1.0"}},
+		{of("*", "1", "bar==2.0", "1"), []string{"foo==1.0"}},
+	} {
+		for _, pin := range pins {
+			if slices.Contains(test.miss, pin) {
+				w.miss(test.is, pin, "never built")
+			} else {
+				w.hit(test.is, pin, records[pin])
+			}
+		}
+	}
 }

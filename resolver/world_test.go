@@ -111,7 +111,7 @@ func (w *world) view(d decided) *view.View {
 	if d.target.Python == "" {
 		d.target = target
 	}
-	v, err := view.Publish(w.t.Context(), w.store, c, set, d.target, d.plugins)
+	v, err := view.Publish(w.t.Context(), w.store, c, view.Machine{Environment: set, Target: d.target, Plugins: d.plugins})
 	w.ok(err)
 	return v
 }

@@ -4,7 +4,6 @@ package machine
 import (
 	"context"
 	"fmt"
-	"maps"
 	"strings"
 	"sync"
 	"time"
@@ -13,6 +12,7 @@ import (
 	"github.com/python-wheel-build/axle/builder/sandbox"
 	"github.com/python-wheel-build/axle/resolver/environ"
 	"github.com/python-wheel-build/axle/resolver/view"
+	"github.com/python-wheel-build/axle/resolver/view/sitehook"
 )
 
 // Machine is an environment that this process has computed itself and can build in.
@@ -100,16 +100,16 @@ func (e *NoMachineError) Error() string {
 	return "no worker has this view's build environment; the nearest differs in " + strings.Join(e.Differs, "; ")
 }
 
-// For finds the machine whose environment is the view's. It is a NoMachineError, naming what differs, where there is none.
+// For finds the machine whose environment is the view's, but for what a hook says of it: that is no part of the machine. It is a NoMachineError, naming what differs, where there is none.
 func (m *Machines) For(v *view.View) (*Machine, error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	var nearest []string
 	for _, one := range m.all {
-		if maps.Equal(one.Environment, v.Environment) {
+		differs := differing(one.Environment, v.Environment)
+		if len(differs) == 0 {
 			return one, nil
 		}
-		differs := differing(one.Environment, v.Environment)
 		if nearest == nil || len(differs) < len(nearest) {
 			nearest = differs
 		}
@@ -127,7 +127,7 @@ func differing(here, there map[string]string) []string {
 	}
 	var out []string
 	for name := range names {
-		if here[name] != there[name] {
+		if here[name] != there[name] && !strings.HasPrefix(name, sitehook.Prefix) {
 			out = append(out, fmt.Sprintf("%s (here %s, in the view %s)", name, orNone(here[name]), orNone(there[name])))
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -72,15 +73,23 @@ func (s *Sandbox) run(ctx context.Context, slot int, c Command) error {
 		return fmt.Errorf("sandbox: %w", err)
 	}
 	p.ours, p.theirs = append(p.ours, output), append(p.theirs, outputEnd)
+	own, ownEnd := output, outputEnd // of stdout
+	if c.Stdout != nil {
+		if own, ownEnd, err = os.Pipe(); err != nil {
+			return fmt.Errorf("sandbox: %w", err)
+		}
+		p.ours, p.theirs = append(p.ours, own), append(p.theirs, ownEnd)
+	}
 	if s.asRoot {
-		_ = outputEnd.Chown(s.user(slot), s.user(slot)) // for who opens /dev/stdout
+		_ = outputEnd.Chown(s.user(slot), s.user(slot)) // for who opens /dev/stderr
+		_ = ownEnd.Chown(s.user(slot), s.user(slot))    // or /dev/stdout
 	}
 
 	p.cmd = &exec.Cmd{
 		Path: s.bwrap,
 		Args: append([]string{"bwrap", "--args", strconv.Itoa(argFD), "--json-status-fd", strconv.Itoa(statusFD), "--block-fd", strconv.Itoa(releaseFD), "--"}, c.Argv...),
 		Env:  []string{}, Dir: "/", SysProcAttr: attr,
-		Stdout: outputEnd, Stderr: outputEnd, ExtraFiles: p.extra,
+		Stdout: ownEnd, Stderr: outputEnd, ExtraFiles: p.extra,
 	}
 	if c.Stdin != nil {
 		p.cmd.Stdin = file(c.Stdin)
@@ -88,7 +97,7 @@ func (s *Sandbox) run(ctx context.Context, slot int, c Command) error {
 	if failed != nil {
 		return fmt.Errorf("sandbox: %w", failed)
 	}
-	return p.run(ctx, c, output, status, release)
+	return p.run(ctx, c, output, own, status, release)
 }
 
 // process is one running bwrap and the files that it shares with us.
@@ -153,7 +162,7 @@ type state struct {
 	Exit *int `json:"exit-code"`
 }
 
-func (p *process) run(parent context.Context, c Command, output, status, release *os.File) error {
+func (p *process) run(parent context.Context, c Command, output, own, status, release *os.File) error {
 	ctx, stop := context.WithCancelCause(parent)
 	defer stop(nil)
 	wall := time.AfterFunc(p.limits.Wall, func() { stop(&LimitError{"wall time", p.limits.Wall.String()}) })
@@ -167,8 +176,15 @@ func (p *process) run(parent context.Context, c Command, output, status, release
 	defer context.AfterFunc(ctx, func() { _ = p.cmd.Process.Kill() })()
 
 	log := &logWriter{to: c.Log, limit: p.limits.Log, stop: stop}
-	logged := make(chan struct{})
-	go func() { defer close(logged); _, _ = io.Copy(log, output) }()
+	var read sync.WaitGroup
+	read.Go(func() { _, _ = io.Copy(log, output) })
+	if own != output {
+		read.Go(func() {
+			if _, err := io.Copy(c.Stdout, own); err != nil {
+				stop(err)
+			}
+		})
+	}
 
 	var first, last state
 	decoder := json.NewDecoder(status)
@@ -198,7 +214,7 @@ func (p *process) run(parent context.Context, c Command, output, status, release
 	if err := decoder.Decode(&last); err != nil && setup == nil {
 		setup = errors.New("bubblewrap did not start the command")
 	}
-	<-logged
+	read.Wait()
 	cause := context.Cause(ctx)
 	stop(nil)
 	if watched != nil {

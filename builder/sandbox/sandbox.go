@@ -99,6 +99,7 @@ type Command struct {
 	Network bool              // share the host's network and show its resolver and certificate files
 	Limits  Limits
 	Log     io.Writer // receives stdout and stderr, as the bytes come; nil drops them
+	Stdout  io.Writer // receives stdout in place of Log, all of it; nil leaves that there. An error of its Write ends the command, and Run returns it
 	Stdin   []byte
 }
 

@@ -149,7 +149,11 @@ func (l *loader) report(ctx context.Context, c change) error {
 	if err != nil {
 		return err
 	}
-	for _, line := range environ.Diff(components, c.configured.Environment.Set) {
+	is, err := v.Components(ctx, l.Store)
+	if err != nil {
+		return err
+	}
+	for _, line := range environ.Diff(components, is) {
 		log.Info("environment changed", "what", line)
 	}
 	return nil

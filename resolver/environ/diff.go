@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // perComponent is how many lines Diff spends on one component.
@@ -77,7 +79,7 @@ func diffText(a, b string) []string {
 		case isPackage:
 			packages = append(packages, change(pkg, was, is))
 		case !isFile(key):
-			words = append(words, change(key, was, is))
+			words = append(words, change(short(key), short(was), short(is)))
 		case !had:
 			files = append(files, key+" added")
 		case !has:
@@ -97,6 +99,18 @@ func change(what, was, is string) string {
 		is = "nothing"
 	}
 	return strings.TrimPrefix(fmt.Sprintf("%s %s -> %s", what, was, is), " ")
+}
+
+// short is a line of what a hook gave, which may be anything.
+func short(s string) string {
+	const most = 80
+	if len(s) > most {
+		s = s[:most] + "…"
+	}
+	if strings.ContainsFunc(s, func(r rune) bool { return r == utf8.RuneError || !unicode.IsPrint(r) }) {
+		return strconv.Quote(s)
+	}
+	return s
 }
 
 func isFile(key string) bool { return strings.HasPrefix(key, "/") || strings.HasPrefix(key, `"`) }

@@ -43,6 +43,8 @@ import (
 //	implementation|version|soabi <value>
 //	<path> <mode, octal> <sha256, or -> [<link target>]
 //
+// The text of a component that a site's hook gave is whatever it gave.
+//
 // A path (or target) that holds a space, a quote or an unprintable byte is
 // quoted as a Go string.
 type Component struct {
@@ -51,7 +53,7 @@ type Component struct {
 }
 
 // Set is the components of an environment by name: "python", "platform",
-// "libc", "system" or "image", "path:<name>", "file:<name>", "env:<name>".
+// "libc", "system" or "image", "path:<name>", "file:<name>", "env:<name>"; a view adds "hook:<selector>".
 type Set map[string]Component
 
 // Collector says what to look at. The zero value of every field but Python is

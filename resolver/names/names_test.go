@@ -18,10 +18,8 @@ import (
 	"github.com/python-wheel-build/axle/cas"
 	"github.com/python-wheel-build/axle/cas/disk"
 	"github.com/python-wheel-build/axle/internal/dist"
-	"github.com/python-wheel-build/axle/resolver/environ"
 	"github.com/python-wheel-build/axle/resolver/view"
 	"github.com/python-wheel-build/axle/resolver/view/config"
-	"github.com/python-wheel-build/axle/resolver/view/plugins"
 )
 
 // world is a store with names in it, and a clock.
@@ -61,8 +59,8 @@ func (w *world) view(constraint string) view.Digest {
 	w.Helper()
 	file := filepath.Join(w.TempDir(), "c.txt")
 	w.ok(os.WriteFile(file, []byte(constraint+"\n"), 0o600))
-	v, err := view.Publish(w.Context(), w.names.Store, config.View{Constraints: []string{file}}, environ.Set{},
-		dist.Target{Python: "cp311", ABI: "cp311", Platform: "linux_x86_64", PythonVersion: "3.11", PythonFullVersion: "3.11.7"}, plugins.Found{})
+	v, err := view.Publish(w.Context(), w.names.Store, config.View{Constraints: []string{file}}, view.Machine{
+		Target: dist.Target{Python: "cp311", ABI: "cp311", Platform: "linux_x86_64", PythonVersion: "3.11", PythonFullVersion: "3.11.7"}})
 	w.ok(err)
 	return v.Digest()
 }

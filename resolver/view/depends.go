@@ -48,15 +48,21 @@ func dependsOf(c config.Environment, environment map[string]string) (sharePure [
 	return sharePure, projects
 }
 
-// EnvironmentOf is the components that a version depends on. The map may be the view's own: don't write to it.
+// EnvironmentOf is the components that a version depends on: without what its project does not depend on, and of a hook's with those that
+// are meant for it. The map may be the view's own: don't write to it.
 func (v *View) EnvironmentOf(p dist.Project, ver version.Version) map[string]string {
 	without := v.Depends[p].Without
-	if len(without) == 0 {
+	if len(without) == 0 && len(v.selectors) == 0 {
 		return v.Environment
 	}
 	own := maps.Clone(v.Environment)
 	for _, name := range without {
 		delete(own, name)
+	}
+	for name, s := range v.selectors {
+		if !s.Fits(p, ver) {
+			delete(own, name)
+		}
 	}
 	return own
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/python-wheel-build/axle/resolver/environ"
 	"github.com/python-wheel-build/axle/resolver/view/config"
 	"github.com/python-wheel-build/axle/resolver/view/plugins"
+	"github.com/python-wheel-build/axle/resolver/view/sitehook"
 )
 
 // maxDocument bounds a view's document, maxText the text of one component of the environment.
@@ -94,6 +95,18 @@ func decode(b []byte) (*View, error) {
 		var err error
 		if v.AsOf, err = time.Parse(time.RFC3339Nano, d.AsOf); err != nil {
 			return nil, fmt.Errorf("as_of: %w", err)
+		}
+	}
+	for name := range d.Environment {
+		if selector, ok := strings.CutPrefix(name, sitehook.Prefix); ok {
+			s, err := sitehook.ParseSelector(selector)
+			if err != nil {
+				return nil, fmt.Errorf("environment %s: %w", name, err)
+			}
+			if v.selectors == nil {
+				v.selectors = map[string]sitehook.Selector{}
+			}
+			v.selectors[name] = s
 		}
 	}
 	if v.WheelsOnly == "" {

@@ -11,7 +11,6 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/python-wheel-build/axle/cas"
-	"github.com/python-wheel-build/axle/internal/dist"
 	"github.com/python-wheel-build/axle/resolver/view/config"
 )
 
@@ -162,7 +161,7 @@ func FuzzConfig(f *testing.F) {
 				}
 			}
 			c.Constraints, c.Settings = nil, ""
-			d, _, err := documentOf(c, inputs{}, nil, dist.Target{})
+			d, _, err := documentOf(t.Context(), c, inputs{}, Machine{})
 			if err != nil {
 				t.Fatalf("a configuration that was read can't be published: %v", err)
 			}

@@ -15,10 +15,24 @@ import (
 
 	"github.com/python-wheel-build/axle/cas"
 	"github.com/python-wheel-build/axle/internal/dist"
+	"github.com/python-wheel-build/axle/internal/version"
 	"github.com/python-wheel-build/axle/resolver/environ"
 	"github.com/python-wheel-build/axle/resolver/view/config"
 	"github.com/python-wheel-build/axle/resolver/view/plugins"
+	"github.com/python-wheel-build/axle/resolver/view/sitehook"
 )
+
+// Machine is what a view takes from where it is published.
+type Machine struct {
+	Environment environ.Set
+	Target      dist.Target
+	Plugins     plugins.Found
+	// Ask has the site's hook answer with components of its own; nil where there is none. What it answers is in the view, what it was asked isn't.
+	Ask Ask
+}
+
+// Ask asks a site's hook.
+type Ask func(context.Context, sitehook.Question) (environ.Set, error)
 
 // inputs are the bytes of all files that a view is made of.
 type inputs struct {
@@ -31,7 +45,7 @@ type inputs struct {
 // the next. Publishing the same again is harmless and gives the same digest.
 //
 // Errors name the file, the line where there is one, and what to do. Nothing but unreferenced blobs is stored when it fails.
-func Publish(ctx context.Context, store *cas.Store, c config.View, env environ.Set, t dist.Target, found plugins.Found) (*View, error) {
+func Publish(ctx context.Context, store *cas.Store, c config.View, m Machine) (*View, error) {
 	first, err := read(c)
 	if err != nil {
 		return nil, err
@@ -43,12 +57,11 @@ func Publish(ctx context.Context, store *cas.Store, c config.View, env environ.S
 	if changed := first.differ(second, c); changed != "" {
 		return nil, fmt.Errorf("%s changed while being read: publish again when nobody writes to it", changed)
 	}
-	d, blobs, err := documentOf(c, first, env, t)
+	d, blobs, err := documentOf(ctx, c, first, m)
 	if err != nil {
 		return nil, err
 	}
-	d.Overrides = found.Overrides
-	for _, b := range append(blobs, found.Blobs...) {
+	for _, b := range append(blobs, m.Plugins.Blobs...) {
 		if _, err := store.AddBytes(ctx, b); err != nil {
 			return nil, fmt.Errorf("store a patch, a plugin's source or an environment's text: %w", err)
 		}
@@ -113,7 +126,7 @@ func (in inputs) differ(other inputs, c config.View) string {
 }
 
 // documentOf makes the document of the inputs; blobs are the bytes that it names by digest.
-func documentOf(c config.View, in inputs, env environ.Set, t dist.Target) (*document, [][]byte, error) {
+func documentOf(ctx context.Context, c config.View, in inputs, m Machine) (*document, [][]byte, error) {
 	if c.Variant == "" {
 		c.Variant = config.DefaultVariant
 	}
@@ -122,22 +135,39 @@ func documentOf(c config.View, in inputs, env environ.Set, t dist.Target) (*docu
 	}
 	environment := map[string]string{}
 	var blobs [][]byte
-	for name, component := range env {
-		environment[name] = component.Value
-		if component.Text != nil {
-			if got := digest.FromBytes(component.Text).String(); got != component.Value {
-				return nil, nil, fmt.Errorf("environment %s: its value %s is not its text's digest %s", name, component.Value, got)
+	add := func(set environ.Set) error {
+		for name, component := range set {
+			environment[name] = component.Value
+			if component.Text != nil {
+				if got := digest.FromBytes(component.Text).String(); got != component.Value {
+					return fmt.Errorf("environment %s: its value %s is not its text's digest %s", name, component.Value, got)
+				}
+				blobs = append(blobs, component.Text)
 			}
-			blobs = append(blobs, component.Text)
 		}
+		return nil
+	}
+	if err := add(m.Environment); err != nil {
+		return nil, nil, err
 	}
 	said, err := in.settings.interpret(c.Settings, c.Variant, environment)
 	if err != nil {
 		return nil, nil, err
 	}
+	if m.Ask != nil {
+		question := sitehook.Question{Variant: c.Variant, Target: m.Target, Projects: map[dist.Project][]version.Version{}}
+		said.named(&question)
+		answer, err := m.Ask(ctx, question)
+		if err != nil {
+			return nil, nil, err
+		}
+		if err := add(answer); err != nil {
+			return nil, nil, err
+		}
+	}
 	d := &document{
 		Format: format, Variant: c.Variant, Settings: said.projects, Backends: said.backends, Patches: said.patches,
-		Environment: environment, Target: t, Origins: []string{"axle"},
+		Environment: environment, Overrides: m.Plugins.Overrides, Target: m.Target, Origins: []string{"axle"},
 	}
 	d.SharePure, d.Depends = dependsOf(c.Environment, environment)
 	if said.changes > 0 {
@@ -153,7 +183,7 @@ func documentOf(c config.View, in inputs, env environ.Set, t dist.Target) (*docu
 		}
 		constraints = append(constraints, list...)
 	}
-	if d.Constraints, err = effective(constraints, t.Markers); err != nil {
+	if d.Constraints, err = effective(constraints, m.Target.Markers); err != nil {
 		return nil, nil, err
 	}
 

@@ -116,7 +116,7 @@ func (e *example) publish(t testing.TB, store *cas.Store) (*View, error) {
 		t.Fatal(err)
 	}
 	e.Constraints = []string{name}
-	return Publish(context.Background(), store, e.View, e.env, e.target, e.plugins)
+	return Publish(context.Background(), store, e.View, Machine{Environment: e.env, Target: e.target, Plugins: e.plugins})
 }
 
 func (e *example) mustPublish(t testing.TB, store *cas.Store) *View {
@@ -146,7 +146,7 @@ func TestGoldenDocument(t *testing.T) {
 		t.Errorf("digest %s is not the document's %s", v.Digest(), want)
 	}
 
-	bare, err := Publish(ctx, store, config.View{}, nil, dist.Target{Python: "cp311", ABI: "cp311", Platform: "linux_x86_64"}, plugins.Found{})
+	bare, err := Publish(ctx, store, config.View{}, Machine{Target: dist.Target{Python: "cp311", ABI: "cp311", Platform: "linux_x86_64"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -418,7 +418,7 @@ func TestLoadRefused(t *testing.T) {
 
 // The settings folder that Axle is shipped with says what its files promise.
 func TestShippedDefaults(t *testing.T) {
-	v, err := Publish(context.Background(), newStore(t), config.View{Settings: "../../cmd/axle/publish/defaults"}, nil, newExample(t).target, plugins.Found{})
+	v, err := Publish(context.Background(), newStore(t), config.View{Settings: "../../cmd/axle/publish/defaults"}, Machine{Target: newExample(t).target})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/python-wheel-build/axle/internal/dist"
 	"github.com/python-wheel-build/axle/internal/version"
 	"github.com/python-wheel-build/axle/resolver/view/config"
+	"github.com/python-wheel-build/axle/resolver/view/sitehook"
 )
 
 // maxTree bounds what a wrong path can do: a settings folder is small.
@@ -89,6 +90,26 @@ type decided struct {
 	changes    int
 	patches    []ProjectPatch
 	blobs      [][]byte // the patches' bytes
+}
+
+// named adds to a question the projects of which it says anything, and the versions of which it says something of their own.
+func (d *decided) named(q *sitehook.Question) {
+	for p, s := range d.projects {
+		q.Projects[p] = []version.Version{}
+		for text := range s.Changes {
+			if v, err := version.Parse(text); err == nil {
+				q.Add(p, v)
+			}
+		}
+	}
+	for _, patch := range d.patches {
+		if q.Projects[patch.Project] == nil {
+			q.Projects[patch.Project] = []version.Version{}
+		}
+		if !patch.Version.IsZero() {
+			q.Add(patch.Project, patch.Version)
+		}
+	}
 }
 
 // interpret makes sense of every file or refuses it by name; environment are the view's components. Files of other variants are checked, but leave no trace.

@@ -19,6 +19,7 @@ import (
 	"github.com/python-wheel-build/axle/internal/version"
 	"github.com/python-wheel-build/axle/resolver/view/config"
 	"github.com/python-wheel-build/axle/resolver/view/plugins"
+	"github.com/python-wheel-build/axle/resolver/view/sitehook"
 )
 
 // Digest names a view: "sha256:<64 hex digits>" of its document's bytes, which are a blob.
@@ -77,6 +78,7 @@ type View struct {
 	constraints []string
 	admitted    map[dist.Project][]excluder
 	patches     map[dist.Project][]ProjectPatch
+	selectors   map[string]sitehook.Selector // of a hook's components, by their names
 }
 
 // Digest is the view's name.

@@ -97,7 +97,8 @@ func (p *Publisher) publish(ctx context.Context, c config.View) (made Published,
 			return made, err
 		}
 	}
-	made.View, err = view.Publish(ctx, p.Store, c, made.Environment.Set, interp.Target, found)
+	made.View, err = view.Publish(ctx, p.Store, c, view.Machine{Environment: made.Environment.Set, Target: interp.Target, Plugins: found,
+		Ask: p.hookOf(c, made.Environment)})
 	return made, err
 }
 

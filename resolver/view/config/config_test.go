@@ -41,10 +41,13 @@ views:
       Foo.Bar: {git: "git@host.example:a/b.git", ref: "${canonicalized_name}-$version", submodules: [./vendor/, a], versions: ["2.0", "1.0"]}
       baz: {git: /srv/baz, submodules: false, versions: ["1"]}
   plain: {}
+  inside: {environment: {hook: [/opt/axle/site/collect]}}
+  program: {environment: {hook: [python3, -c, x]}}
   less:
     environment:
-      projects: {Foo_X: {without: ["env:A", "path:p", "env:FROMAGER_BUILD_ENV_SIGN", python]}, bar: {share_pure: []}}
+      projects: {Foo_X: {without: ["env:A", "path:p", "env:FROMAGER_BUILD_ENV_SIGN", python, "hook:*"]}, bar: {share_pure: []}}
       share_pure: [system, image, libc]
+      hook: [bin/collect, --fast, ./x]
       env: [A]
       paths: {p: x}
   relative: {python: ./py/bin/python3, upstream: {}}
@@ -86,9 +89,15 @@ views:
 	c = views["less"]
 	if want := (Environment{
 		Env: []string{"A"}, Paths: map[string]string{"p": filepath.Join(dir, "x")}, SharePure: []string{"system", "image", "libc"},
-		Projects: map[dist.Project]Depends{"foo-x": {Without: []string{"env:A", "path:p", "env:FROMAGER_BUILD_ENV_SIGN", "python"}}, "bar": {SharePure: []string{}}},
+		Hook:     Hook{Command: []string{"/axle/hook/collect", "--fast", "./x"}, File: filepath.Join(dir, "bin/collect")},
+		Projects: map[dist.Project]Depends{"foo-x": {Without: []string{"env:A", "path:p", "env:FROMAGER_BUILD_ENV_SIGN", "python", "hook:*"}}, "bar": {SharePure: []string{}}},
 	}); !reflect.DeepEqual(c.Environment, want) {
 		t.Errorf("got  %+v\nwant %+v", c.Environment, want)
+	}
+	for name, want := range map[string]Hook{"inside": {Command: []string{"/opt/axle/site/collect"}}, "program": {Command: []string{"python3", "-c", "x"}}} {
+		if got := views[name].Hook; !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %+v, want %+v", name, got, want)
+		}
 	}
 	if c := views["relative"]; c.Python != filepath.Join(dir, "py/bin/python3") || c.Upstream == nil || len(c.Upstream) != 0 {
 		t.Errorf("relative: %+v", c)
@@ -137,8 +146,10 @@ func TestReadRefused(t *testing.T) {
 		{"files list", in("environment: {files: [image.sha]}"), ":3: ", []string{"environment: files must be a mapping"}},
 		{"file name", in("environment: {files: {a/b: x}}"), ":3: ", []string{`"a/b"`}},
 		{"file and path of one name", in("environment: {files: {a: x}, paths: {a: y}}"), ":3: ", []string{"files: a", "/opt/axle/a", "another name"}},
-		{"hook", in("environment: {hook: [./x]}"), ":3: ", []string{"hook is not supported yet"}},
-		{"hook string", in("environment: {hook: ./x}"), ":3: ", []string{"hook is not supported yet"}},
+		{"hook string", in("environment: {hook: ./x}"), ":3: ", []string{"hook must be a list"}},
+		{"hook of an empty program", in("environment: {hook: ['']}"), ":3: ", []string{"hook", "empty"}},
+		{"without a hook's component, and no hook", in("environment: {projects: {foo: {without: ['hook:*']}}}"), ":3: ", []string{`"hook:*"`}},
+		{"without another than the hook's general one", in("environment: {hook: [x], projects: {foo: {without: ['hook:foo']}}}"), ":3: ", []string{`"hook:foo"`, "hook:*"}},
 		{"unknown component", in("environment: {projects: {foo: {without: [sytem]}}}"), ":3: ", []string{"projects: foo: without", `"sytem"`, "image, libc, python, system"}},
 		{"a variable that is not declared", in("environment: {env: [A], projects: {foo: {without: ['env:B']}}}"), ":3: ", []string{`"env:B"`, "there are env:A, image"}},
 		{"a path that is a file", in("environment: {files: {a: x}, projects: {foo: {without: ['path:a']}}}"), ":3: ", []string{`"path:a"`, "file:a"}},

@@ -33,6 +33,8 @@ func (c *Environment) without(name string) error {
 	case kind == "env":
 		// Variables that sign are declared by their name alone.
 		declared = slices.Contains(c.Env, of) || EnvName.MatchString(of) && strings.HasSuffix(of, "_BUILD_ENV_SIGN")
+	case kind == "hook": // what is meant for one project it only gets if it depends on it
+		declared = name == "hook:*" && len(c.Hook.Command) > 0
 	case kind == "path":
 		_, declared = c.Paths[of]
 	case kind == "file":
@@ -66,6 +68,9 @@ func (c *Environment) components() []string {
 	}
 	for s := range c.Files {
 		all = append(all, "file:"+s)
+	}
+	if len(c.Hook.Command) > 0 {
+		all = append(all, "hook:*")
 	}
 	slices.Sort(all)
 	return all

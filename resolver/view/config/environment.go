@@ -2,8 +2,10 @@ package config
 
 import (
 	"fmt"
+	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 
@@ -19,20 +21,40 @@ type Environment struct {
 	// Image is the digest ("sha256:<64 hex digits>") of the container image that stands for the packages of the system; "" has the
 	// system itself looked at.
 	Image string
+	// Hook is asked for more components when the view is published.
+	Hook Hook
 	// SharePure are components that pure wheels don't depend on, Projects the projects that depend on less.
 	SharePure []string
 	Projects  map[dist.Project]Depends
 }
 
-func (r configReader) environment(n *yaml.Node, c *Environment) error {
-	later := func(key string) func(*yaml.Node) error {
-		return func(n *yaml.Node) error {
-			if n.Kind != yaml.ScalarNode && len(n.Content) == 0 {
-				return nil
-			}
-			return r.Errorf(n, "environment: %s is not supported yet: leave it out", key)
-		}
+// HookFolder is where the hook's own file is shown to it.
+const HookFolder = "/axle/hook"
+
+// Hook is a command that runs in the build environment.
+type Hook struct {
+	// Command is what runs there, and its arguments; empty is no hook. The first is an absolute path there, or looked for on PATH.
+	Command []string
+	// File is the program on this machine that is shown as the first one, "" where builds see it themselves.
+	File string
+}
+
+func (r configReader) hook(n *yaml.Node) (h Hook, err error) {
+	if h.Command, err = r.Texts(n, "environment: hook"); err != nil || len(h.Command) == 0 {
+		return Hook{}, err
 	}
+	program := h.Command[0]
+	switch {
+	case program == "":
+		err = r.Errorf(n, "environment: hook: an empty path")
+	case strings.Contains(program, "/") && !filepath.IsAbs(program):
+		h.File = r.abs(program)
+		h.Command[0] = HookFolder + "/" + filepath.Base(h.File)
+	}
+	return h, err
+}
+
+func (r configReader) environment(n *yaml.Node, c *Environment) error {
 	var checks []func() error // of names, which may be declared below where they are used
 	err := r.Fields(n, "environment", map[string]func(*yaml.Node) error{
 		"env": func(n *yaml.Node) (err error) {
@@ -67,7 +89,10 @@ func (r configReader) environment(n *yaml.Node, c *Environment) error {
 			}
 			return nil
 		},
-		"hook": later("hook"),
+		"hook": func(n *yaml.Node) (err error) {
+			c.Hook, err = r.hook(n)
+			return err
+		},
 		"share_pure": func(n *yaml.Node) (err error) {
 			c.SharePure, err = r.list(n, "environment: share_pure", &checks, c.sharePure)
 			return err
