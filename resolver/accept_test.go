@@ -10,12 +10,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/opencontainers/go-digest"
+
 	"github.com/python-wheel-build/axle/cas"
 	"github.com/python-wheel-build/axle/internal/dist"
 	"github.com/python-wheel-build/axle/internal/testindex"
 	"github.com/python-wheel-build/axle/internal/version"
 	"github.com/python-wheel-build/axle/resolver/git"
 	"github.com/python-wheel-build/axle/resolver/source"
+	"github.com/python-wheel-build/axle/resolver/upstream"
 	"github.com/python-wheel-build/axle/resolver/view"
 	"github.com/python-wheel-build/axle/resolver/view/config"
 )
@@ -117,6 +120,50 @@ func TestAcceptWhatWasNeverPinned(t *testing.T) {
 		t.Errorf("%+v -> %+v", before, after)
 	}
 	w.pinned("foo==1.0", after.SHA256, 1)
+}
+
+// TestAcceptAtOnce: of several who accept at once each is told what counts or to try again, and one pin is written.
+func TestAcceptAtOnce(t *testing.T) {
+	w := newWorld(t)
+	v := w.view(decided{})
+	w.up.Add(spec("foo", "1.0"))
+	first, err := w.fetch(v, "foo==1.0")
+	w.ok(err)
+	w.up.Remove(first.How.Filename)
+	w.up.Add(testindex.Spec{Name: "foo", Version: "1.0", Marker: "other bytes"})
+	_, other := testindex.Sdist(testindex.Spec{Name: "foo", Version: "1.0", Marker: "other bytes"})
+	want := digest.FromBytes(other)
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			c := &source.Sources{Store: w.store, Upstream: &upstream.Client{}}
+			_, after, err := c.Accept(t.Context(), v, "foo", w.version("1.0"), "")
+			if err != nil && !strings.Contains(err.Error(), "try again") || err == nil && after.SHA256 != want {
+				t.Errorf("accepted %s, %v", after.SHA256, err)
+			}
+		})
+	}
+	wg.Wait()
+	w.pinned("foo==1.0", want, 2)
+}
+
+// TestPinnedMeanwhile: a source that somebody else pinned after it was looked at is compared with that pin.
+func TestPinnedMeanwhile(t *testing.T) {
+	w := newWorld(t)
+	v := w.view(decided{})
+	w.up.Add(spec("foo", "1.0"))
+	w.up.Set(testindex.Faults{NoHash: true, HTMLOnly: true}) // which tells no size either
+	looked := w.lookup(v, "foo==1.0").Source
+	first, err := w.fetch(v, "foo==1.0")
+	w.ok(err)
+	w.up.Edit(first.How.Filename, func(f *testindex.File) {
+		f.Data = sdist(testindex.Spec{Name: "foo", Version: "1.0", Marker: "other bytes"})
+	})
+	w.fresh()
+	if _, _, err := w.catalog.File(t.Context(), v, looked); !errors.Is(err, source.ErrChanged) || !strings.Contains(err.Error(), first.SHA256.String()) {
+		t.Errorf("error %v, want both digests", err)
+	}
+	w.pinned("foo==1.0", first.SHA256, 1)
 }
 
 // forge offers archives at URLs that no index knows.

@@ -278,3 +278,34 @@ func TestAsOf(t *testing.T) {
 		t.Errorf("a later version: %v\n%s", err, stderr)
 	}
 }
+
+// TestRealVersionsFromGit: what real setuptools-scm, hatch-vcs and pbr make of a tree that has neither .git nor a PKG-INFO of its own.
+func TestRealVersionsFromGit(t *testing.T) {
+	if !*whole {
+		t.Skip("`make real` builds it, with what these three need of the real upstream")
+	}
+	r := newRig(t)
+	g := testindex.NewGit(t)
+	r.config = "views:\n  default:\n    wheels_only: pre-built\n    sources:\n"
+	for name, files := range map[string]map[string]string{
+		"try-scm": {"pyproject.toml": "[build-system]\nrequires = ['setuptools>=64', 'setuptools-scm>=8']\nbuild-backend = 'setuptools.build_meta'\n" +
+			"[project]\nname = 'try-scm'\ndynamic = ['version']\n[tool.setuptools_scm]\n"},
+		"try-hatch": {"pyproject.toml": "[build-system]\nrequires = ['hatchling', 'hatch-vcs']\nbuild-backend = 'hatchling.build'\n" +
+			"[project]\nname = 'try-hatch'\ndynamic = ['version']\n[tool.hatch.version]\nsource = 'vcs'\n"},
+		"try-pbr": {"pyproject.toml": "[build-system]\nrequires = ['setuptools', 'pbr']\nbuild-backend = 'pbr.build'\n",
+			"setup.cfg": "[metadata]\nname = try-pbr\n[files]\npackages =\n  try_pbr\n", "setup.py": "import setuptools\nsetuptools.setup(pbr=True)\n"},
+	} {
+		files[testindex.Module(name)+"/__init__.py"] = ""
+		g.Commit(name, files)
+		g.Run(name, "tag", "v1.2.3")
+		r.config += "      " + name + ": {git: " + g.URL + "/" + name + ", versions: ['1.2.3']}\n"
+	}
+	r.start()
+	projects := []string{"try-scm", "try-hatch", "try-pbr"}
+	r.imports(clients(t)[2], r.installs(clients(t)[2], r.home(), projects...), projects...)
+	for _, p := range projects {
+		if f := r.only(p); !f.hit() || !strings.HasPrefix(f.Filename, testindex.Module(p)+"-1.2.3-") {
+			t.Errorf("%s: %+v", p, f)
+		}
+	}
+}
