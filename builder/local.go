@@ -61,9 +61,19 @@ func machinesFault(format string, args ...any) error {
 	return &failed{class: "infrastructure", title: fmt.Sprintf(format, args...)}
 }
 
-// Do runs a job to its end. See Queue.
+// Do runs a job to its end. See Queue. One that was begun early and lost its slot to one that somebody waits for begins again, once.
 func (l *Local) Do(ctx context.Context, job Job, need Need, tell func(resolver.Event)) (Outcome, error) {
-	j := &run{Local: l, job: job, need: need}
+	out, err := l.once(ctx, job, need, tell, false)
+	if errors.Is(err, slots.ErrLost) {
+		tell(event(job.Source.Project, job.Source, "step", "gave way to a build that somebody waits for, and begins again"))
+		return l.once(ctx, job, need, tell, true)
+	}
+	return out, err
+}
+
+// once runs a job. With modest it does not lose its slot; else the error may be slots.ErrLost, and nothing of the job is left.
+func (l *Local) once(ctx context.Context, job Job, need Need, tell func(resolver.Event), modest bool) (Outcome, error) {
+	j := &run{Local: l, job: job, need: need, modest: modest}
 	j.tell = j.timed(tell)
 	if job.Against != nil {
 		j.need = j.recorded
@@ -82,7 +92,7 @@ func (l *Local) Do(ctx context.Context, job Job, need Need, tell func(resolver.E
 	var f *failed
 	var no *unresolvable
 	switch {
-	case errors.As(err, &requirement), errors.As(err, &ring):
+	case errors.As(err, &requirement), errors.As(err, &ring), errors.Is(err, slots.ErrLost):
 		return Outcome{}, err // nothing of it is this job's own
 	case errors.As(err, &known): // remembered from another view
 		return Outcome{Failure: &known.Failure}, nil
@@ -99,6 +109,7 @@ type run struct {
 	*Local
 	job    Job
 	need   Need
+	modest bool // see slots.Slots.Take
 	tell   func(resolver.Event)
 	log    *joblog.Log
 	dir    string // all that the job has on disk
@@ -290,7 +301,7 @@ func (j *run) hook(ctx context.Context, step pep517.Step, wheels []resolver.Requ
 	j.step("running the backend (%s) with %s", step.Do, with)
 	var result pep517.Result
 	err := j.withCrates(ctx, step.Do, func(ear *crates.Ear) error {
-		return j.inSlot(ctx, func(e pep517.Env) (err error) {
+		return j.inSlot(ctx, func(ctx context.Context, e pep517.Env) (err error) {
 			ear.To, e.Log = e.Log, ear
 			result, err = e.Run(ctx, step)
 			return err
@@ -324,8 +335,8 @@ func (j *run) copyOut(ctx context.Context, kind, name string, d cas.Digest) (str
 
 // inSlot waits for a slot, gives the work folder to its user, and runs a step there. What the step says of itself becomes how the job
 // failed.
-func (j *run) inSlot(ctx context.Context, do func(pep517.Env) error) error {
-	slot, give, err := j.slots.Take(ctx, j.job.Urgency, func() {
+func (j *run) inSlot(ctx context.Context, do func(context.Context, pep517.Env) error) error {
+	slot, held, give, err := j.slots.Take(ctx, j.job.Urgency, j.modest, func() {
 		j.tell(event(j.project(), j.job.Source, "wait", "waiting for a free slot"))
 	})
 	if err != nil {
@@ -343,11 +354,11 @@ func (j *run) inSlot(ctx context.Context, do func(pep517.Env) error) error {
 	maps.Copy(variables, settings.Env)
 	maps.Copy(variables, j.crates.Env)
 	began := j.begin()
-	err = do(pep517.Env{Sandbox: j.walls, Slot: slot, Work: j.work, Tools: j.Tools, Python: j.m.Python, Variables: variables,
+	err = do(held, pep517.Env{Sandbox: j.walls, Slot: slot, Work: j.work, Tools: j.Tools, Python: j.m.Python, Variables: variables,
 		Templates: settings.Templates, Binds: j.crates.Binds, Jobs: j.moreJobs(), Limits: j.Limits, Log: j.log})
 	took := j.end(began)
-	if err != nil && ctx.Err() != nil {
-		return ctx.Err()
+	if err != nil && held.Err() != nil {
+		return context.Cause(held)
 	}
 	var limit *sandbox.LimitError
 	var backend *pep517.BackendError

@@ -53,7 +53,7 @@ func (j *run) getCrates(ctx context.Context) error {
 		paths = append(paths, m.Path)
 	}
 	j.step("getting the crates that %s names", strings.Join(paths, ", "))
-	err = j.inSlot(ctx, func(e pep517.Env) (err error) {
+	err = j.inSlot(ctx, func(ctx context.Context, e pep517.Env) (err error) {
 		j.crates, err = crates.Step{Sandbox: e.Sandbox, Slot: e.Slot, Build: e.Work, Dir: filepath.Join(j.dir, "crates"), Manifests: manifests, Made: kept,
 			Registry: j.Registry, Store: j.Catalog.Store, Variables: e.Variables, Limits: e.Limits, Log: e.Log}.Vendor(ctx)
 		return cratesFault(err)

@@ -106,5 +106,5 @@ func (j *run) patch(ctx context.Context) error {
 		patches = append(patches, pep517.Patch{Name: p.Name, Path: path})
 		j.step("patching with %s", p.Name)
 	}
-	return j.inSlot(ctx, func(e pep517.Env) error { return e.Patch(ctx, patches) })
+	return j.inSlot(ctx, func(ctx context.Context, e pep517.Env) error { return e.Patch(ctx, patches) })
 }

@@ -13,7 +13,8 @@ import (
 )
 
 // steps runs steps that each take a minute, coming a second after one another, and tells in which order they had their slots. For those
-// whose names begin with "early" nobody waits until wanted says so; but another build does where they end in "needed".
+// whose names begin with "early" nobody waits until wanted says so; but another build does where they end in "needed". Who loses its slot
+// begins again, modest; so do at once those that end in "modest".
 type steps struct {
 	t      *testing.T
 	slots  *Slots
@@ -38,16 +39,25 @@ func (s *steps) come(names ...string) {
 		}
 		s.wanted[name] = u
 		s.all.Go(func() {
-			_, give, err := s.slots.Take(s.t.Context(), u, func() {})
-			if err != nil {
-				s.t.Error(err)
-				return
+			for modest := strings.HasSuffix(name, "modest"); ; modest = true {
+				_, held, give, err := s.slots.Take(s.t.Context(), u, modest, func() {})
+				if err != nil {
+					s.t.Error(err)
+					return
+				}
+				s.mu.Lock()
+				s.began = append(s.began, name)
+				s.mu.Unlock()
+				select {
+				case <-time.After(time.Minute):
+				case <-held.Done():
+				}
+				lost := errors.Is(context.Cause(held), ErrLost)
+				give()
+				if !lost {
+					return
+				}
 			}
-			s.mu.Lock()
-			s.began = append(s.began, name)
-			s.mu.Unlock()
-			time.Sleep(time.Minute)
-			give()
 		})
 		time.Sleep(time.Second)
 	}
@@ -74,33 +84,51 @@ func TestSlotsGoToThoseWhoWait(t *testing.T) {
 	})
 }
 
-func TestEarlyStepsLeaveASlot(t *testing.T) {
+// TestEarlyStepsMakeWay: they have every slot that is free, and who comes and is waited for waits a second at most; the one that had its
+// slot last begins again later, and then leaves one free.
+func TestEarlyStepsMakeWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSteps(t, 3)
-		s.come("early1", "early2", "early3")
-		s.has("early1 early2")
+		s.come("early1", "early2", "early3", "a")
+		s.has("early1 early2 early3 a")
+		s.come("b") // somebody who is waited for has a slot: no other early step loses its own
+		s.has("early1 early2 early3 a")
+		s.all.Wait()
+		s.has("early1 early2 early3 a b early3")
+
+		s = newSteps(t, 2)
+		s.come("early1", "early2-modest")
+		s.has("early1")
 		s.come("a") // needs to wait for nobody
+		s.has("early1 a")
+		s.all.Wait()
+		s.has("early1 a early2-modest")
+	})
+}
+
+// TestEarlyStepsThatEndInTime: an early step that ends within a second is not robbed of its slot.
+func TestEarlyStepsThatEndInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSteps(t, 2)
+		s.come("early1", "early2")
+		time.Sleep(58*time.Second - patience/2) // early1 ends half a second after this
+		s.come("a")
 		s.has("early1 early2 a")
 		s.all.Wait()
-		s.has("early1 early2 a early3")
-
-		one := newSteps(t, 1)
-		one.come("early1")
-		time.Sleep(time.Hour)
-		one.has("")
-		one.wanted["early1"].Want()
-		one.has("early1")
-		one.all.Wait()
+		s.has("early1 early2 a")
 	})
 }
 
 func TestWantedWhileItWaitsForASlot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSteps(t, 2)
-		s.come("early1", "early2")
-		s.wanted["early2"].Want() // there is a slot that nobody early may have
+		s.come("early1", "early2", "early3")
 		s.has("early1 early2")
+		s.wanted["early3"].Want()
+		time.Sleep(patience)
+		s.has("early1 early2 early3")
 		s.all.Wait()
+		s.has("early1 early2 early3 early2")
 
 		s = newSteps(t, 2)
 		s.come("a", "b", "early1", "early2", "c")
@@ -113,10 +141,10 @@ func TestWantedWhileItWaitsForASlot(t *testing.T) {
 func TestWantedWhileItHoldsASlot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSteps(t, 2)
-		s.come("early1", "early2")
-		s.has("early1")
-		s.wanted["early1"].Want() // it is one that somebody waits for now, so there may be another early one
-		s.has("early1 early2")
+		s.come("early1-modest", "early2-modest")
+		s.has("early1-modest")
+		s.wanted["early1-modest"].Want() // it is one that somebody waits for now, so there may be another early one
+		s.has("early1-modest early2-modest")
 		s.all.Wait()
 	})
 }
@@ -124,14 +152,14 @@ func TestWantedWhileItHoldsASlot(t *testing.T) {
 func TestLeavingTheQueueForASlot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := New(1)
-		_, give, err := s.Take(t.Context(), Urgency{}, func() { t.Error("waits") })
+		_, _, give, err := s.Take(t.Context(), Urgency{}, false, func() { t.Error("waits") })
 		if err != nil {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		waited := 0
-		if _, _, err := s.Take(ctx, Urgency{}, func() { waited++ }); !errors.Is(err, context.DeadlineExceeded) || waited != 1 {
+		if _, _, _, err := s.Take(ctx, Urgency{}, false, func() { waited++ }); !errors.Is(err, context.DeadlineExceeded) || waited != 1 {
 			t.Errorf("%v, told %d times that it waits", err, waited)
 		}
 		give()
@@ -160,7 +188,7 @@ func TestSlotsAtOnce(t *testing.T) {
 				defer cancel()
 				ctx = short
 			}
-			slot, give, err := s.Take(ctx, u, func() {})
+			slot, _, give, err := s.Take(ctx, u, i%2 == 0, func() {})
 			if err != nil {
 				return
 			}

@@ -91,3 +91,31 @@ func TestEarlyStartForWhoLeaves(t *testing.T) {
 		t.Errorf("%d builds, want first, second and tool", got)
 	}
 }
+
+// TestEarlyGivesWay: builds that nobody waits for may have every worker, and still who comes and waits is served long before they end.
+// None of them is lost.
+func TestEarlyGivesWay(t *testing.T) {
+	t.Parallel() // most of it is sleep
+	r := newRacingRig(t)
+	r.up.Add(spec("first", "1.0", "1"), spec("urgent", "1.0", "u"))
+	for _, p := range []string{"guess0", "guess1"} {
+		r.up.Add(testindex.Spec{Name: p, Version: "1.0", BuildSleep: 15 * time.Second})
+	}
+	r.start()
+	agent := map[string]string{"User-Agent": "one client"}
+	for _, p := range []string{"first", "guess0", "guess1"} {
+		r.get(r.only(p).URL+".metadata", agent)
+	}
+	r.get(r.only("first").URL, agent)
+	r.eventually("both guesses run", func() bool { return strings.Count(r.get("/api/v1/builds", nil).body, "running the backend") == 2 })
+	began := time.Now()
+	if got := r.get(r.only("urgent").URL, map[string]string{"User-Agent": "another"}); got.status != 200 {
+		t.Fatalf("%d %s", got.status, got.body)
+	}
+	took := time.Since(began)
+	if got := r.built(); got != 2 || took > 12*time.Second {
+		t.Errorf("%s was waited while two guesses ran, %d builds had ended", took, got)
+	}
+	r.eventually("the guesses are built", func() bool { return r.built() == 4 })
+	t.Logf("waited %s", took)
+}

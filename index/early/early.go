@@ -30,7 +30,7 @@ const (
 	// other before it fetches.
 	fresh = 15 * time.Minute
 	// pause is the time after a client's first fetch in which one that fetches several at once shows it.
-	pause = 500 * time.Millisecond
+	pause = 200 * time.Millisecond
 
 	maxClients  = 256
 	maxProjects = 512  // of one client
