@@ -27,19 +27,23 @@ const maxMetadata = 256 << 20 // bytes of what cargo tells of all packages
 // addBeside finds out which crates the manifests' features bring in, and keeps them: those that were chosen before, where the store has
 // them, else those that cargo chooses today. Features that cargo does not take are left to the build, which says so.
 func (s Step) addBeside(ctx context.Context, root *os.Root, locks []lock) error {
-	open := false
-	for i := range locks {
-		all, ok := crates([]lock{{text: locks[i].beside}})
-		if locks[i].beside == nil || !ok {
-			locks[i].beside = nil
-		} else if has, err := s.has(ctx, all); err != nil {
-			return err
-		} else if !has {
+	var open []int // manifests
+	for i, m := range s.Manifests {
+		chosen, ok := crates([]lock{{text: locks[i].beside}})
+		if ok {
+			var err error
+			if ok, err = s.has(ctx, chosen); err != nil {
+				return err
+			}
+		}
+		if !ok {
 			locks[i].beside = nil
 		}
-		open = open || locks[i].beside == nil && len(s.Manifests[i].Features) > 0
+		if !ok && len(m.Features) > 0 {
+			open = append(open, i)
+		}
 	}
-	if !open {
+	if len(open) == 0 {
 		return nil
 	}
 	err := s.run(ctx, true, vendorScript, "resolve")
@@ -47,11 +51,9 @@ func (s Step) addBeside(ctx context.Context, root *os.Root, locks []lock) error 
 	if err != nil && !errors.As(err, &bad) {
 		return err
 	}
-	for i := range locks {
-		if locks[i].beside == nil && len(s.Manifests[i].Features) > 0 {
-			if locks[i].beside, err = s.resolved(ctx, root, i, locks[i]); err != nil {
-				return err
-			}
+	for _, i := range open {
+		if locks[i].beside, err = s.resolved(ctx, root, i, locks[i]); err != nil {
+			return err
 		}
 	}
 	return nil
