@@ -1,4 +1,4 @@
-.PHONY: run build test apt real reproducible bench bench-hit bench-build bench-serve bench-early slow corpus fuzz lint tools clean
+.PHONY: run build test apt merge-request real reproducible bench bench-hit bench-build bench-serve bench-early slow corpus fuzz lint tools clean
 GO ?= go
 TOOLS := $(CURDIR)/.tools
 export AXLE_TOOLS := $(TOOLS)
@@ -25,6 +25,10 @@ test: tools
 # A system package installed and removed for real: what was built before is a miss, and a hit again. Needs root.
 apt: tools
 	AXLE_TEST_APT=1 $(GO) test -count=1 -timeout 10m -run 'TestAptInstall' -v ./cmd/axle
+
+# A branch's view beside main's: what it rebuilds, and what becomes of main when it is merged.
+merge-request: tools
+	$(GO) test -count=1 -timeout 10m -run 'TestMergeRequest' -v ./cmd/axle
 
 # The same against the real upstream, whole: cold store, every client, everything from source.
 real: tools build

@@ -74,21 +74,32 @@ func (c *Catalog) Lookup(ctx context.Context, v *view.View, p dist.Project, ver 
 	return answers[0], nil
 }
 
-// Holds gives every version of which the store has a record that is a hit in this view.
-func (c *Catalog) Holds(ctx context.Context, v *view.View) (map[string]Record, error) {
+// Everything gives the view's answer for every version of which the store has a record, by project==version.
+func (c *Catalog) Everything(ctx context.Context, v *view.View) (map[string]Answer, error) {
 	m := c.memo(v)
 	nodes, err := m.everything(ctx)
 	if err != nil {
 		return nil, err
 	}
-	hits := map[string]Record{}
+	answers := make(map[string]Answer, len(nodes))
 	for _, n := range nodes {
-		a, err := m.answer(ctx, n)
-		if err != nil {
+		if answers[n.pin.String()], err = m.answer(ctx, n); err != nil {
 			return nil, err
 		}
+	}
+	return answers, nil
+}
+
+// Holds gives those of them that are hits.
+func (c *Catalog) Holds(ctx context.Context, v *view.View) (map[string]Record, error) {
+	answers, err := c.Everything(ctx, v)
+	if err != nil {
+		return nil, err
+	}
+	hits := map[string]Record{}
+	for pin, a := range answers {
 		if a.Record != nil {
-			hits[n.pin.String()] = *a.Record
+			hits[pin] = *a.Record
 		}
 	}
 	return hits, nil

@@ -13,7 +13,8 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
+
+	"github.com/python-wheel-build/axle/cmd/axle/command"
 )
 
 type buildCmd struct {
@@ -48,7 +49,7 @@ type line struct {
 }
 
 // Run prints the URL of each wheel on standard output, and what happens on standard error.
-func (c buildCmd) Run(ctx context.Context, s *streams) error {
+func (c buildCmd) Run(ctx context.Context, s *command.Streams) error {
 	body, err := json.Marshal(map[string]any{"view": c.View, "requirements": c.Requirements, "retry": c.Retry, "check": c.Check})
 	if err != nil {
 		return err
@@ -58,8 +59,8 @@ func (c buildCmd) Run(ctx context.Context, s *streams) error {
 		return err
 	}
 	defer resp.Body.Close()
-	board := newBoard(s.err, len(c.Requirements))
-	n := &narrator{out: board.writer(s.out), err: board.writer(s.err), board: board, parts: map[string]string{}, failed: map[string]string{}}
+	board := newBoard(s.Err, len(c.Requirements))
+	n := &narrator{out: board.writer(s.Out), err: board.writer(s.Err), board: board, parts: map[string]string{}, failed: map[string]string{}}
 	sum, err := n.follow(resp.Body)
 	board.end()
 	n.end()
@@ -174,12 +175,12 @@ func (n *narrator) write(build, text string) {
 		n.say("%s:", build)
 		n.at = build
 	}
-	fmt.Fprintln(n.err, tame(strings.TrimSuffix(text, "\n")))
+	fmt.Fprintln(n.err, command.Tame(strings.TrimSuffix(text, "\n")))
 }
 
 // say writes a line of our own.
 func (n *narrator) say(format string, args ...any) {
-	fmt.Fprintln(n.err, "axle: "+tame(fmt.Sprintf(format, args...)))
+	fmt.Fprintln(n.err, "axle: "+command.Tame(fmt.Sprintf(format, args...)))
 	n.at = ""
 }
 
@@ -217,21 +218,3 @@ func (n *narrator) end() {
 		n.say("%s: %s", build, n.failed[build])
 	}
 }
-
-// tame spells control characters out, but for line ends and tabs: what a build prints must not steer the terminal.
-func tame(s string) string {
-	if !strings.ContainsFunc(s, steers) {
-		return s
-	}
-	var b strings.Builder
-	for _, r := range s {
-		if steers(r) {
-			fmt.Fprintf(&b, "\\x%02x", r)
-			continue
-		}
-		b.WriteRune(r)
-	}
-	return b.String()
-}
-
-func steers(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' }

@@ -8,6 +8,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/python-wheel-build/axle/cmd/axle/command"
 )
 
 // tells runs `axle build` against a server that answers so.
@@ -20,7 +22,7 @@ func tells(t *testing.T, status int, answer string, reqs ...string) (stdout, std
 	}))
 	defer web.Close()
 	var out, errs bytes.Buffer
-	err = buildCmd{Requirements: reqs, server: server{Server: web.URL}, View: "default"}.Run(t.Context(), &streams{&out, &errs})
+	err = buildCmd{Requirements: reqs, server: server{Server: web.URL}, View: "default"}.Run(t.Context(), &command.Streams{Out: &out, Err: &errs})
 	return out.String(), errs.String(), err
 }
 

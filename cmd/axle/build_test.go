@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/python-wheel-build/axle/cmd/axle/command"
 	"github.com/python-wheel-build/axle/internal/testindex"
 )
 
@@ -166,7 +167,7 @@ func TestRevoked(t *testing.T) {
 	r.start()
 	r.installs(clients(t)[2], r.home(), "demo")
 	url := r.only("tool").URL
-	store, err := openStore(t.Context(), r.store, false)
+	store, err := command.OpenStore(t.Context(), r.store, false)
 	r.ok(err)
 	defer store.Close()
 	r.ok(store.Create(t.Context(), "revocations/"+r.only("tool").Hashes["sha256"]+".json", map[string]string{"reason": "test"}))

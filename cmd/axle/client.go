@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/python-wheel-build/axle/cmd/axle/command"
 )
 
 // server is the one that a command asks.
@@ -43,5 +45,5 @@ func (s server) do(ctx context.Context, method, path string, body io.Reader) (*h
 	_ = json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&problem) // a body that says nothing leaves the status
 	address, _, _ = strings.Cut(address, "?")
 	said := slices.DeleteFunc([]string{address, resp.Status, problem.Title, problem.Detail}, func(s string) bool { return s == "" })
-	return nil, errors.New(tame(strings.Join(said, ": ")))
+	return nil, errors.New(command.Tame(strings.Join(said, ": ")))
 }

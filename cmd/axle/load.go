@@ -41,7 +41,7 @@ func (l *loader) load(ctx context.Context, why string) error {
 	var machines []*machine.Machine
 	var made []publish.Published
 	for _, name := range slices.Sorted(maps.Keys(configs)) {
-		one, err := l.Publish(ctx, name, configs[name])
+		one, err := l.Publish(ctx, name, configs[name], nil)
 		if err != nil {
 			return err
 		}

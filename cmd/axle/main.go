@@ -3,14 +3,16 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/python-wheel-build/axle/cmd/axle/command"
+	"github.com/python-wheel-build/axle/cmd/axle/views"
 )
 
 type cli struct {
@@ -21,13 +23,12 @@ type cli struct {
 	Key        keyCmd        `cmd:"" help:"Print the digests by which a version's wheel is found: its recipe's, and the hit's inputs'."`
 	Token      tokenCmd      `cmd:"" help:"Who may have things built, read and push: tokens of a store."`
 	Source     sourceCmd     `cmd:"" help:"List pinned sources, or accept what has changed upstream."`
+	Plan       views.PlanCmd `cmd:"" help:"Say what publishing a configuration would rebuild, why, and how long that took the last time. Changes nothing that is served."`
+	View       views.Cmd     `cmd:"" help:"Publish views, point names to them, and compare them."`
 	Verify     verifyCmd     `cmd:"" help:"Read a whole store and report what is damaged. Changes nothing."`
 	Defaults   defaultsCmd   `cmd:"" help:"Write the built-in settings folder to a directory, to read or to start your own from."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`
 }
-
-// streams are where a command talks: data to out, everything else to err.
-type streams struct{ out, err io.Writer }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -36,25 +37,22 @@ func main() {
 	k := kong.Parse(&c, kong.Name("axle"), kong.Vars{"workers": workersDefault()},
 		kong.Description("A content-addressed store of built Python wheels with a package index in front."))
 	k.BindTo(ctx, (*context.Context)(nil))
-	if err := k.Run(&streams{os.Stdout, os.Stderr}); err != nil {
-		fmt.Fprintf(os.Stderr, "axle: %v\n", err)
-		stop()
-		os.Exit(1)
+	err := k.Run(&command.Streams{Out: os.Stdout, Err: os.Stderr})
+	if err == nil {
+		return
 	}
+	ended := command.Exit{Code: 1, Err: err}
+	errors.As(err, &ended)
+	if ended.Err != nil {
+		fmt.Fprintf(os.Stderr, "axle: %v\n", ended.Err)
+	}
+	stop()
+	os.Exit(ended.Code)
 }
 
 type versionCmd struct{}
 
-func (versionCmd) Run(s *streams) error {
-	_, err := fmt.Fprintln(s.out, "axle", version())
+func (versionCmd) Run(s *command.Streams) error {
+	_, err := fmt.Fprintln(s.Out, "axle", command.Version())
 	return err
-}
-
-// version is the module's, as the Go tool recorded it.
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok || info.Main.Version == "" {
-		return "(devel)"
-	}
-	return info.Main.Version
 }

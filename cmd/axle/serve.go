@@ -22,20 +22,18 @@ import (
 	"github.com/python-wheel-build/axle/builder/machine"
 	"github.com/python-wheel-build/axle/builder/sandbox"
 	"github.com/python-wheel-build/axle/cas"
+	"github.com/python-wheel-build/axle/cmd/axle/command"
 	"github.com/python-wheel-build/axle/cmd/axle/host"
 	"github.com/python-wheel-build/axle/cmd/axle/publish"
 	"github.com/python-wheel-build/axle/index"
 	"github.com/python-wheel-build/axle/index/rights"
-	"github.com/python-wheel-build/axle/resolver"
 	"github.com/python-wheel-build/axle/resolver/names"
-	"github.com/python-wheel-build/axle/resolver/source"
 	"github.com/python-wheel-build/axle/resolver/tokens"
-	"github.com/python-wheel-build/axle/resolver/upstream"
 )
 
 type serveCmd struct {
 	Listen         string        `default:"127.0.0.1:8080" help:"Address to listen on. Anything but loopback needs --insecure-listen."`
-	Store          string        `required:"" help:"Folder, or s3://bucket/prefix?endpoint=URL&region=NAME with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY set."`
+	Store          string        `required:"" env:"AXLE_STORE" help:"Folder, or s3://bucket/prefix?endpoint=URL&region=NAME with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY set."`
 	Config         string        `type:"existingfile" help:"axle.yaml with the views. Without it: one view 'default' on this machine's python3, built on demand."`
 	Workers        int           `default:"${workers}" help:"Builds at once. 0 serves and builds nothing."`
 	EarlyStart     bool          `default:"true" negatable:"" help:"When a client fetches a first wheel that has to be built, begin the others that it resolved. Needs two workers or more."`
@@ -52,8 +50,8 @@ type serveCmd struct {
 // shutdownLimit is how long requests under way may take to end when the server is told to.
 const shutdownLimit = 5 * time.Second
 
-func (c serveCmd) Run(ctx context.Context, s *streams) error {
-	log := slog.New(slog.NewTextHandler(s.err, nil))
+func (c serveCmd) Run(ctx context.Context, s *command.Streams) error {
+	log := slog.New(slog.NewTextHandler(s.Err, nil))
 	// From the first moment: unheeded, the signal ends the process. One that comes before the views are read has them read again then.
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
@@ -71,16 +69,14 @@ func (c serveCmd) Run(ctx context.Context, s *streams) error {
 	}
 	defer store.Close()
 
-	netrc, err := host.Netrc()
+	catalog, err := command.NewCatalog(store)
 	if err != nil {
 		return err
 	}
-	client := &upstream.Client{Credentials: netrc.Credentials, Fresh: time.Minute, Agent: "axle/" + version()}
-	catalog := &resolver.Catalog{Sources: source.Sources{Store: store, Upstream: client, Git: host.Git(netrc)}}
 	machines := &machine.Machines{}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	queue := builder.NewLocal(catalog, machines, tools, "axle "+version(), max(c.Workers, 1))
+	queue := builder.NewLocal(catalog, machines, tools, "axle "+command.Version(), max(c.Workers, 1))
 	queue.Limits = sandbox.Limits{Wall: c.LimitTime, Memory: c.LimitMemory << 30, Disk: c.LimitDisk << 30}
 	if queue.Registry, err = host.CrateRegistry(c.Crates); err != nil && c.Crates != "" {
 		return err
@@ -99,7 +95,7 @@ func (c serveCmd) Run(ctx context.Context, s *streams) error {
 		return fmt.Errorf("--listen %s: %w; end what uses it, or name another address", c.Listen, err)
 	}
 	defer listener.Close()
-	loader := &loader{Publisher: publish.Publisher{Store: store, Upstream: client, File: c.Config, Progress: s.err,
+	loader := &loader{Publisher: publish.Publisher{Store: store, Upstream: catalog.Upstream, File: c.Config, Progress: s.Err,
 		Say: func(message string) { log.Info(message) }}, workers: c.Workers, log: log, catalog: catalog, names: names, machines: machines}
 	if err := loader.load(ctx, "start"); err != nil {
 		return err
@@ -107,7 +103,7 @@ func (c serveCmd) Run(ctx context.Context, s *streams) error {
 	server := &http.Server{Handler: front.Handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
-	if _, err := fmt.Fprintf(s.out, "pip install --index-url http://%s/simple/ markupsafe\n", c.address(listener.Addr())); err != nil {
+	if _, err := fmt.Fprintf(s.Out, "pip install --index-url http://%s/simple/ markupsafe\n", c.address(listener.Addr())); err != nil {
 		return err
 	}
 	if c.InsecureListen && len(c.Host) == 0 {
@@ -141,7 +137,7 @@ func (c serveCmd) open(ctx context.Context) (*cas.Store, *tokens.Tokens, error) 
 	}
 	ip := net.ParseIP(listens)
 	alone := c.InsecureListen || listens == "localhost" || ip != nil && ip.IsLoopback()
-	store, err := openStore(ctx, c.Store, !alone) // one that is only made now has no tokens
+	store, err := command.OpenStore(ctx, c.Store, !alone) // one that is only made now has no tokens
 	if alone {
 		return store, &tokens.Tokens{Store: store}, err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 
+	"github.com/python-wheel-build/axle/cmd/axle/command"
 	"github.com/python-wheel-build/axle/cmd/axle/host"
 	"github.com/python-wheel-build/axle/cmd/axle/pins"
 	"github.com/python-wheel-build/axle/resolver/names"
@@ -25,13 +26,13 @@ type sourceListCmd struct {
 }
 
 // Run prints pins, of each source the oldest first; those that count no more are marked.
-func (c sourceListCmd) Run(ctx context.Context, s *streams) error {
-	store, err := openStore(ctx, c.Store, true)
+func (c sourceListCmd) Run(ctx context.Context, s *command.Streams) error {
+	store, err := command.OpenStore(ctx, c.Store, true)
 	if err != nil {
 		return err
 	}
 	defer store.Close()
-	return pins.List(ctx, &source.Sources{Store: store}, c.What, c.JSON, s.out)
+	return pins.List(ctx, &source.Sources{Store: store}, c.What, c.JSON, s.Out)
 }
 
 type sourceAcceptCmd struct {
@@ -43,8 +44,8 @@ type sourceAcceptCmd struct {
 }
 
 // Run accepts, and prints what was pinned before and what is now.
-func (c sourceAcceptCmd) Run(ctx context.Context, s *streams) error {
-	store, err := openStore(ctx, c.Store, true)
+func (c sourceAcceptCmd) Run(ctx context.Context, s *command.Streams) error {
+	store, err := command.OpenStore(ctx, c.Store, true)
 	if err != nil {
 		return err
 	}
@@ -60,6 +61,6 @@ func (c sourceAcceptCmd) Run(ctx context.Context, s *streams) error {
 	if err != nil {
 		return err
 	}
-	sources := &source.Sources{Store: store, Git: host.Git(netrc), Upstream: &upstream.Client{Credentials: netrc.Credentials, Agent: "axle/" + version()}}
-	return pins.Accept(ctx, sources, name.View, c.What, c.SHA256, c.JSON, s.out)
+	sources := &source.Sources{Store: store, Git: host.Git(netrc), Upstream: &upstream.Client{Credentials: netrc.Credentials, Agent: "axle/" + command.Version()}}
+	return pins.Accept(ctx, sources, name.View, c.What, c.SHA256, c.JSON, s.Out)
 }

@@ -8,6 +8,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/python-wheel-build/axle/cmd/axle/command"
 	"github.com/python-wheel-build/axle/cmd/axle/host"
 	"github.com/python-wheel-build/axle/resolver/tokens"
 	"github.com/python-wheel-build/axle/resolver/view/config"
@@ -28,7 +29,7 @@ type tokenCreateCmd struct {
 	Note   string        `help:"What it is for, for the list."`
 }
 
-func (c tokenCreateCmd) Run(ctx context.Context, s *streams) error {
+func (c tokenCreateCmd) Run(ctx context.Context, s *command.Streams) error {
 	return withTokens(ctx, c.Store, func(ts *tokens.Tokens) error {
 		for _, name := range c.Name {
 			if err := config.CheckName(name); err != nil {
@@ -46,8 +47,8 @@ func (c tokenCreateCmd) Run(ctx context.Context, s *streams) error {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(s.err, "token %s, good for %s; keep what follows, it is told this once\n", made.ID, strings.Join(made.Scopes, ", "))
-		_, err = fmt.Fprintln(s.out, secret)
+		fmt.Fprintf(s.Err, "token %s, good for %s; keep what follows, it is told this once\n", made.ID, strings.Join(made.Scopes, ", "))
+		_, err = fmt.Fprintln(s.Out, secret)
 		return err
 	})
 }
@@ -57,18 +58,18 @@ type tokenListCmd struct {
 	JSON  bool   `name:"json" help:"As JSON."`
 }
 
-func (c tokenListCmd) Run(ctx context.Context, s *streams) error {
+func (c tokenListCmd) Run(ctx context.Context, s *command.Streams) error {
 	return withTokens(ctx, c.Store, func(ts *tokens.Tokens) error {
 		all, err := ts.List(ctx)
 		if err != nil {
 			return err
 		}
 		if c.JSON {
-			enc := json.NewEncoder(s.out)
+			enc := json.NewEncoder(s.Out)
 			enc.SetIndent("", "  ")
 			return enc.Encode(append([]tokens.Listed{}, all...))
 		}
-		w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
+		w := tabwriter.NewWriter(s.Out, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(w, "ID\tSCOPES\tVIEWS\tORIGIN\tSTATE\tMADE\tNOTE")
 		for _, t := range all {
 			state := "good"
@@ -84,7 +85,7 @@ func (c tokenListCmd) Run(ctx context.Context, s *streams) error {
 			if len(t.Names) > 0 {
 				views = strings.Join(t.Names, ",")
 			}
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s by %s\t%s\n", t.ID, strings.Join(t.Scopes, ","), tame(views), t.Origin, state, t.When.Format(time.DateOnly), tame(t.Who), tame(t.Note))
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s by %s\t%s\n", t.ID, strings.Join(t.Scopes, ","), command.Tame(views), t.Origin, state, t.When.Format(time.DateOnly), command.Tame(t.Who), command.Tame(t.Note))
 		}
 		return w.Flush()
 	})
@@ -96,14 +97,14 @@ type tokenRevokeCmd struct {
 	Why   string `help:"The reason, for the list."`
 }
 
-func (c tokenRevokeCmd) Run(ctx context.Context, s *streams) error {
+func (c tokenRevokeCmd) Run(ctx context.Context, s *command.Streams) error {
 	return withTokens(ctx, c.Store, func(ts *tokens.Tokens) error {
 		return ts.Revoke(ctx, c.ID, tokens.Revocation{Who: host.Who(), Why: c.Why})
 	})
 }
 
 func withTokens(ctx context.Context, spec string, do func(*tokens.Tokens) error) error {
-	store, err := openStore(ctx, spec, true)
+	store, err := command.OpenStore(ctx, spec, true)
 	if err != nil {
 		return err
 	}

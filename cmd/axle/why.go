@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/python-wheel-build/axle/cmd/axle/command"
 	"github.com/python-wheel-build/axle/index/why"
 	"github.com/python-wheel-build/axle/internal/dist"
 	versions "github.com/python-wheel-build/axle/internal/version"
@@ -35,7 +36,7 @@ type dependentsCmd struct {
 type keyCmd struct{ question }
 
 // Run says whether the version is a hit, and why not: in words.
-func (c explainCmd) Run(ctx context.Context, s *streams) error {
+func (c explainCmd) Run(ctx context.Context, s *command.Streams) error {
 	q := url.Values{}
 	if c.Against != "" {
 		q.Set("against", c.Against)
@@ -44,7 +45,7 @@ func (c explainCmd) Run(ctx context.Context, s *streams) error {
 }
 
 // Run lists what was built with it.
-func (c dependentsCmd) Run(ctx context.Context, s *streams) error {
+func (c dependentsCmd) Run(ctx context.Context, s *command.Streams) error {
 	q := url.Values{}
 	if c.Direct {
 		q.Set("direct", "1")
@@ -53,7 +54,7 @@ func (c dependentsCmd) Run(ctx context.Context, s *streams) error {
 }
 
 // Run prints the recipe's digest and the input digest of the hit.
-func (c keyCmd) Run(ctx context.Context, s *streams) error {
+func (c keyCmd) Run(ctx context.Context, s *command.Streams) error {
 	return c.ask(ctx, s, "key", url.Values{}, &why.Key{})
 }
 
@@ -61,7 +62,7 @@ func (c keyCmd) Run(ctx context.Context, s *streams) error {
 const maxAnswer = 256 << 20
 
 // ask gets an answer and prints it.
-func (c question) ask(ctx context.Context, s *streams, what string, query url.Values, answer interface{ Text() string }) error {
+func (c question) ask(ctx context.Context, s *command.Streams, what string, query url.Values, answer interface{ Text() string }) error {
 	want, err := dist.ParseRequirement(c.Requirement)
 	if err != nil {
 		return err
@@ -92,21 +93,8 @@ func (c question) ask(ctx context.Context, s *streams, what string, query url.Va
 	}
 	said := answer.Text()
 	if c.JSON {
-		said = escaped(string(body))
+		said = command.EscapeJSON(string(body))
 	}
-	_, err = io.WriteString(s.out, said)
+	_, err = io.WriteString(s.Out, said)
 	return err
-}
-
-// escaped is JSON whose texts hold no control character as it is.
-func escaped(s string) string {
-	var b strings.Builder
-	for _, r := range s {
-		if steers(r) {
-			fmt.Fprintf(&b, "\\u%04x", r)
-			continue
-		}
-		b.WriteRune(r)
-	}
-	return b.String()
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/python-wheel-build/axle/resolver"
 )
 
-// Change is one place where two recipes differ.
+// Change is one place where two recipes, or two views, differ.
 type Change struct {
 	// Path leads to it: patches[fix.patch], overrides.sources[acme/foo.py], settings.env.CFLAGS, environment.path:rocm. A key that is no plain word stands in brackets.
 	Path  string

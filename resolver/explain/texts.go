@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	// mostLines is how many lines are told of one change.
+	// mostLines is how many lines are told of one change, where it is one reason among others.
 	mostLines = 16
 	// maxText bounds the patches and components that are compared: a manifest of a large tree has tens of megabytes.
 	maxText = 256 << 20
@@ -24,15 +24,15 @@ const (
 // fill adds the lines.
 func (x *explainer) fill(ctx context.Context, changes []Change) (err error) {
 	for i := range changes {
-		if changes[i].Lines, err = x.lines(ctx, changes[i]); err != nil {
+		if changes[i].Lines, err = linesOf(ctx, x.c.Store, changes[i], mostLines); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// lines says what changed within, where it is text or names texts that are in the store.
-func (x *explainer) lines(ctx context.Context, c Change) ([]string, error) {
+// linesOf says what changed within, in at most so many lines, where it is text or names texts that are in the store.
+func linesOf(ctx context.Context, store *cas.Store, c Change, most int) ([]string, error) {
 	if c.How != Edited {
 		return nil, nil
 	}
@@ -41,7 +41,7 @@ func (x *explainer) lines(ctx context.Context, c Change) ([]string, error) {
 	if c.Cause != resolver.CauseSource && isDigest(was) && isDigest(is) {
 		var texts [2]string
 		for i, d := range []string{was, is} {
-			b, err := x.c.Store.Bytes(ctx, cas.Digest(d), maxText)
+			b, err := store.Bytes(ctx, cas.Digest(d), maxText)
 			var damaged *cas.DamagedError
 			if errors.Is(err, fs.ErrNotExist) || errors.As(err, &damaged) {
 				return nil, nil // an image's digest, say, is that of no text; and without the text the digests have to do
@@ -59,7 +59,7 @@ func (x *explainer) lines(ctx context.Context, c Change) ([]string, error) {
 		if !strings.Contains(was+is, "\n") {
 			return nil, nil
 		}
-		return lines.Diff(was, is, mostLines), nil
+		return lines.Diff(was, is, most), nil
 	}
 	var all []string
 	for _, l := range environ.Diff(environ.Set{component: {Value: c.Was, Text: []byte(was)}}, environ.Set{component: {Value: c.Is, Text: []byte(is)}}) {

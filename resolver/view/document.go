@@ -148,6 +148,17 @@ func Load(ctx context.Context, store *cas.Store, d Digest) (*View, error) {
 	return v, nil
 }
 
+// Fields are the view's document as it is in the store, by field.
+func (v *View) Fields(ctx context.Context, store *cas.Store) (map[string]any, error) {
+	b, err := store.Bytes(ctx, v.digest.blob(), maxDocument)
+	if err != nil {
+		return nil, fmt.Errorf("view %s: %w", v.digest, err)
+	}
+	var fields map[string]any
+	err = json.Unmarshal(b, &fields)
+	return fields, err
+}
+
 // Components are the view's environment with the texts behind the digests, as [environ.Diff] compares them.
 func (v *View) Components(ctx context.Context, store *cas.Store) (environ.Set, error) {
 	set := environ.Set{}

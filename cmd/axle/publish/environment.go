@@ -26,6 +26,9 @@ type Environment struct {
 	collector environ.Collector
 }
 
+// signSuffix is how variables end that are part of the environment's digest and are not shown to builds.
+const signSuffix = "_BUILD_ENV_SIGN"
+
 // readEnvironment computes what the configuration declares of this machine. That takes long where much of it was never hashed before.
 func readEnvironment(ctx context.Context, c config.View, show io.Writer) (e Environment, err error) {
 	python := c.Python
@@ -48,7 +51,7 @@ func readEnvironment(ctx context.Context, c config.View, show io.Writer) (e Envi
 		}
 	}
 	for _, variable := range os.Environ() {
-		if variable, value, _ := strings.Cut(variable, "="); strings.HasSuffix(variable, "_BUILD_ENV_SIGN") {
+		if variable, value, _ := strings.Cut(variable, "="); strings.HasSuffix(variable, signSuffix) {
 			e.collector.Sign[variable] = value
 		}
 	}

@@ -1,7 +1,7 @@
 // Package publish makes views of a configuration and of the machine that it runs on, alike for every command that does so:
 //
 //	configs, err := p.Configs(ctx)                 // what axle.yaml says, or the one view without
-//	made, err := p.Publish(ctx, "default", configs["default"])
+//	made, err := p.Publish(ctx, "default", configs["default"], nil)
 //
 // What is published is content in a store. No name points to it yet.
 package publish
@@ -10,9 +10,11 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/python-wheel-build/axle/cas"
 	"github.com/python-wheel-build/axle/cmd/axle/host"
+	"github.com/python-wheel-build/axle/internal/dist"
 	"github.com/python-wheel-build/axle/resolver/upstream"
 	"github.com/python-wheel-build/axle/resolver/view"
 	"github.com/python-wheel-build/axle/resolver/view/config"
@@ -70,10 +72,11 @@ func (p *Publisher) Configs(ctx context.Context) (map[string]config.View, error)
 	return configs, nil
 }
 
-// Publish makes the view that this entry of the configuration and this machine say now. Publishing the same again is harmless and
-// gives the same view. Errors name the view; where there is one, nothing but blobs that nobody refers to was stored.
-func (p *Publisher) Publish(ctx context.Context, name string, c config.View) (Published, error) {
-	made, err := p.publish(ctx, c)
+// Publish makes the view that this entry of the configuration and this machine say now. Where on is not nil, environment and target are
+// those of that view, and so are the indexes if the configuration names none: this machine is not looked at then. Publishing the same
+// again is harmless and gives the same view. Errors name the view; where there is one, nothing but blobs that nobody refers to was stored.
+func (p *Publisher) Publish(ctx context.Context, name string, c config.View, on *view.View) (Published, error) {
+	made, err := p.publish(ctx, c, on)
 	if err != nil {
 		return Published{}, fmt.Errorf("view %s: %w", name, err)
 	}
@@ -81,13 +84,26 @@ func (p *Publisher) Publish(ctx context.Context, name string, c config.View) (Pu
 	return made, nil
 }
 
-func (p *Publisher) publish(ctx context.Context, c config.View) (made Published, err error) {
-	if made.Environment, err = readEnvironment(ctx, c, p.Progress); err != nil {
+func (p *Publisher) publish(ctx context.Context, c config.View, on *view.View) (made Published, err error) {
+	var target dist.Target
+	if on != nil {
+		if err = p.fits(c, on); err != nil {
+			return made, err
+		}
+		target = on.Target
+		if c.Upstream == nil {
+			c.Upstream = append([]config.Index{}, on.Indexes...) // not nil: pip is not asked
+		}
+		made.Environment.Set, err = on.Components(ctx, p.Store)
+	} else {
+		made.Environment, err = readEnvironment(ctx, c, p.Progress)
+		target = made.Environment.Interpreter.Target
+	}
+	if err != nil {
 		return made, err
 	}
-	interp := made.Environment.Interpreter
 	if c.Upstream == nil {
-		if c.Upstream, err = p.upstream(ctx, interp.Executable); err != nil {
+		if c.Upstream, err = p.upstream(ctx, made.Environment.Interpreter.Executable); err != nil {
 			return made, err
 		}
 	}
@@ -97,9 +113,44 @@ func (p *Publisher) publish(ctx context.Context, c config.View) (made Published,
 			return made, err
 		}
 	}
-	made.View, err = view.Publish(ctx, p.Store, c, view.Machine{Environment: made.Environment.Set, Target: interp.Target, Plugins: found,
-		Ask: p.hookOf(c, made.Environment)})
+	what := view.Machine{Environment: made.Environment.Set, Target: target, Plugins: found}
+	if on == nil { // else its hook's answers are parts of its environment
+		what.Ask = p.hookOf(c, made.Environment)
+	}
+	made.View, err = view.Publish(ctx, p.Store, c, what)
 	return made, err
+}
+
+// fits says why the configuration can't be published for the environment of another view: it declares another one. What lies in a
+// declared tree or file is that view's all the same.
+func (p *Publisher) fits(c config.View, on *view.View) error {
+	declared := map[string]bool{}
+	for _, name := range c.Env {
+		declared["env:"+name] = true
+		if _, ok := on.Environment["env:"+name]; !ok {
+			p.Say(fmt.Sprintf("view %s has no variable %s: it was not set, or not declared, where its environment was read", on.Digest(), name))
+		}
+	}
+	for kind, named := range map[string]map[string]string{"path:": c.Paths, "file:": c.Files} {
+		for name := range named {
+			declared[kind+name] = true
+			if _, ok := on.Environment[kind+name]; !ok {
+				return fmt.Errorf("its environment is to be that of view %s, which has no %s%s: publish on a machine that has it", on.Digest(), kind, name)
+			}
+		}
+	}
+	if image := on.Environment["image"]; image != c.Image {
+		return fmt.Errorf("its environment is to be that of view %s, whose image is %q, and the configuration says %q: publish on a machine that runs that one",
+			on.Digest(), image, c.Image)
+	}
+	for component := range on.Environment {
+		kind, name, _ := strings.Cut(component, ":")
+		if (kind == "env" && !strings.HasSuffix(name, signSuffix) || kind == "path" || kind == "file") && !declared[component] {
+			return fmt.Errorf("its environment is to be that of view %s, which has %s, and the configuration does not declare that: publish on a machine "+
+				"that is to build without", on.Digest(), component)
+		}
+	}
+	return nil
 }
 
 // upstream is what pip of this Python is set to use.

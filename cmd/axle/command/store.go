@@ -1,4 +1,4 @@
-package main
+package command
 
 import (
 	"context"
@@ -19,10 +19,10 @@ import (
 // formatFile is in every store from its first moment.
 const formatFile = "axle-store.json"
 
-// openStore opens a folder, or s3://bucket/prefix?endpoint=…&region=… with the secrets from the standard AWS variables. Scratch lies
+// OpenStore opens a folder, or s3://bucket/prefix?endpoint=…&region=… with the secrets from the standard AWS variables. Scratch lies
 // inside the folder, so that files are linked and not copied; for S3 in the machine's temporary folder. A store that is not there is
 // made, unless it must exist: then a mistyped name is an error and leaves nothing behind.
-func openStore(ctx context.Context, spec string, exists bool) (*cas.Store, error) {
+func OpenStore(ctx context.Context, spec string, exists bool) (*cas.Store, error) {
 	if !strings.Contains(spec, "://") {
 		dir, err := filepath.Abs(spec)
 		if err != nil {
