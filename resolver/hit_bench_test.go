@@ -56,8 +56,8 @@ func (c *counting) List(ctx context.Context, prefix, after string) iter.Seq2[cas
 // memory keeps objects in a map: to make a store of thousands of documents in no time.
 type memory map[string][]byte
 
-func (m memory) Open(_ context.Context, key string, off, n int64) (io.ReadCloser, cas.Info, error) {
-	info, err := m.Stat(nil, key)
+func (m memory) Open(ctx context.Context, key string, off, n int64) (io.ReadCloser, cas.Info, error) {
+	info, err := m.Stat(ctx, key)
 	if err != nil {
 		return nil, info, err
 	}
