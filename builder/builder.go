@@ -21,6 +21,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/python-wheel-build/axle/builder/counters"
 	"github.com/python-wheel-build/axle/builder/machine"
 	"github.com/python-wheel-build/axle/internal/dist"
 	"github.com/python-wheel-build/axle/resolver"
@@ -49,39 +50,16 @@ type Builder struct {
 	// Watch is told, once each, that a job has begun to run and how it ended; nil means nobody listens. It must not block.
 	Watch func(resolver.Event)
 
-	once    sync.Once
-	flights *flights
-	builds  *prometheus.CounterVec
-	checks  *prometheus.CounterVec
-	misses  *prometheus.CounterVec
+	once     sync.Once
+	flights  *flights
+	counters counters.Counters
 }
 
 // Start makes the builder ready. Everything it runs ends with ctx. Its counters are registered with reg.
 func (b *Builder) Start(ctx context.Context, reg prometheus.Registerer) {
 	b.once.Do(func() {
 		b.flights = newFlights(ctx)
-		b.builds = prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "axle_builds_total",
-			Help: "Jobs for a wheel that ended: built from source, taken prebuilt, failed by their inputs, or by the infrastructure.",
-		}, []string{"outcome"})
-		for _, o := range []string{"built", "prebuilt", "failed", "infrastructure"} {
-			b.builds.WithLabelValues(o)
-		}
-		b.checks = prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "axle_checks_total",
-			Help: "Records whose inputs were built again: to the identical wheel, to a different one, or to none because that build failed.",
-		}, []string{"outcome"})
-		for _, o := range []string{resolver.CheckIdentical, resolver.CheckDifferent, resolver.CheckFailed} {
-			b.checks.WithLabelValues(o)
-		}
-		b.misses = prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "axle_misses_total",
-			Help: "Jobs for a wheel that began, by what made the version a miss: the first difference to the nearest record, or what speaks against it.",
-		}, []string{"cause"})
-		for _, c := range resolver.Causes {
-			b.misses.WithLabelValues(c.Label())
-		}
-		reg.MustRegister(b.builds, b.checks, b.misses)
+		b.counters = counters.New(reg)
 	})
 }
 
@@ -189,7 +167,7 @@ func (b *Builder) wheel(ctx context.Context, a resolver.Ask, f *flight) error {
 	if err != nil {
 		return err
 	}
-	b.misses.WithLabelValues(cause.Label()).Inc()
+	b.counters.Misses.WithLabelValues(cause.Label()).Inc()
 	expected := f.Expect(estimate.Of(ctx, b.Catalog.Store, a.View, a.Project, a.Version))
 	out, err := b.run(ctx, Job{Stage: stageWheel, View: a.View, Source: answer.Source, Retry: a.Retry, Cause: cause, Expected: expected,
 		Urgency: f.Urgency}, a, f)
@@ -197,13 +175,13 @@ func (b *Builder) wheel(ctx context.Context, a resolver.Ask, f *flight) error {
 	case err != nil:
 		return err
 	case out.Failure != nil && out.Failure.Class != "build":
-		b.builds.WithLabelValues("infrastructure").Inc()
+		b.counters.Builds.WithLabelValues(counters.Infrastructure).Inc()
 	case out.Failure != nil:
-		b.builds.WithLabelValues("failed").Inc()
+		b.counters.Builds.WithLabelValues(counters.Failed).Inc()
 	case answer.Source.PreBuilt():
-		b.builds.WithLabelValues("prebuilt").Inc()
+		b.counters.Builds.WithLabelValues(counters.PreBuilt).Inc()
 	default:
-		b.builds.WithLabelValues("built").Inc()
+		b.counters.Builds.WithLabelValues(counters.Built).Inc()
 	}
 	if out.Failure != nil {
 		return &resolver.FailedError{Failure: *out.Failure}

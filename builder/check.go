@@ -45,7 +45,7 @@ func (b *Builder) Check(ctx context.Context, a resolver.Ask, r resolver.Record) 
 			if out.Failure != nil {
 				return &resolver.FailedError{Failure: *out.Failure}
 			}
-			b.checks.WithLabelValues(out.Check.Outcome).Inc()
+			b.counters.Checks.WithLabelValues(out.Check.Outcome).Inc()
 			f.check = *out.Check
 			return nil
 		})
