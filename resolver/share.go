@@ -2,11 +2,14 @@ package resolver
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"slices"
 	"strings"
 
+	"github.com/python-wheel-build/axle/cas"
 	"github.com/python-wheel-build/axle/internal/archive"
 	"github.com/python-wheel-build/axle/resolver/view"
 )
@@ -78,6 +81,10 @@ func (c *Catalog) Share(ctx context.Context, a Answer) error {
 	}
 	r := *a.Record
 	blob, err := c.Store.Blob(ctx, r.Wheel)
+	var damaged *cas.DamagedError
+	if errors.Is(err, fs.ErrNotExist) || errors.As(err, &damaged) {
+		return nil // whoever wants the wheel finds the same
+	}
 	if err != nil {
 		return fmt.Errorf("sharing %s %s: %w", r.Project, r.Version, err)
 	}

@@ -141,6 +141,14 @@ func TestShare(t *testing.T) {
 				w.t.Errorf("%+v: with its bytes gone the shared one is the hit", a)
 			}
 		},
+		"a wheel that is damaged: nothing is shared, and nothing fails": func(w *world, cpu, gpu *view.View) {
+			w.built(cpu, "foo==1.0", "1")
+			a := w.lookup(cpu, "foo==1.0")
+			w.flip(w.blob(a.Record.Wheel))
+			w.ok(w.catalog.Share(w.t.Context(), a))
+			w.ok(w.catalog.Share(w.t.Context(), a)) // by now it is set aside
+			w.miss(gpu, "foo==1.0", "never built")
+		},
 		"nobody's address but a pure wheel's": func(w *world, cpu, gpu *view.View) {
 			w.builtAs(cpu, testindex.Spec{Name: "foo", Version: "1.0", Tags: "cp311-cp311-linux_x86_64"})
 			a := w.lookup(cpu, "foo==1.0")

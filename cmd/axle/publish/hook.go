@@ -100,7 +100,7 @@ func (h hook) run(ctx context.Context, question []byte, printed *answer, said *s
 	path := append([]string{filepath.Dir(h.environment.Interpreter.Executable)}, root.Path...)
 	env := map[string]string{"PATH": strings.Join(path, ":"), "HOME": "/build", "TMPDIR": "/tmp", "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
 	maps.Copy(env, root.Env)
-	c := sandbox.Command{Argv: h.Command, Env: env, Work: work, Stdin: question, Stdout: printed, Log: said,
+	c := sandbox.Command{Argv: h.Command, Env: env, Work: work, Stdin: append(question, '\n'), Stdout: printed, Log: said,
 		Limits: sandbox.Limits{Wall: h.limit, Disk: 1 << 30, Log: 1 << 20}}
 	if h.File != "" {
 		if info, err := os.Stat(h.File); err != nil || !info.Mode().IsRegular() || info.Mode()&0o111 == 0 {
