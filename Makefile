@@ -1,4 +1,4 @@
-.PHONY: run build test apt merge-request real reproducible bench bench-hit bench-build bench-serve bench-early slow corpus fuzz lint tools clean
+.PHONY: run build test truth apt merge-request real reproducible bench bench-hit bench-build bench-serve bench-early slow corpus fuzz lint tools clean
 GO ?= go
 TOOLS := $(CURDIR)/.tools
 export AXLE_TOOLS := $(TOOLS)
@@ -29,6 +29,11 @@ apt: tools
 # A branch's view beside main's: what it rebuilds, and what becomes of main when it is merged.
 merge-request: tools
 	$(GO) test -count=1 -timeout 10m -run 'TestMergeRequest' -v ./cmd/axle
+
+# What must be built again and what must not: each change of an input, and of what is none, with exactly the projects that it concerns and the
+# cause that is told; on generated projects, on a copy of the Python, on the system, and on three real projects. Parts need root and network.
+truth: tools build
+	AXLE_TEST_APT=1 $(GO) test -count=1 -timeout 40m -run 'TestTruth|TestPipInstallIntoPython|TestAptInstall|TestAlternatives|TestOverridePlugins' ./cmd/axle -truth -v
 
 # The same against the real upstream, whole: cold store, every client, everything from source.
 real: tools build

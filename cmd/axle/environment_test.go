@@ -190,6 +190,9 @@ seen["prefix"] = sys.base_prefix
 	if r.only("demo").hit() {
 		t.Error("demo is a hit with another interpreter")
 	}
+	if said := r.ran("explain", "demo==1.0"); !strings.HasPrefix(said, "miss: environment:python\n") {
+		t.Errorf("explained:\n%s", said)
+	}
 }
 
 // TestEnvironmentChanges: a change of what a view declares to be an input makes misses, and the server says of which and why; the change
@@ -308,6 +311,9 @@ func TestAptInstall(t *testing.T) {
 	r.demands("apt-get install", said, "hits_before=2 hits_now=0 became_misses=2", "system: "+aptPackage, " added")
 	if r.only("demo").hit() {
 		t.Error("demo is still a hit")
+	}
+	if said := r.ran("explain", "demo==1.0"); !strings.HasPrefix(said, "miss: environment:system\n") {
+		t.Errorf("explained:\n%s", said)
 	}
 	r.installs(clients(t)[2], r.home(), "demo")
 	if got := r.built(); got != 1 {

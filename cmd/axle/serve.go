@@ -68,6 +68,9 @@ func (c serveCmd) Run(ctx context.Context, s *command.Streams) error {
 		return err
 	}
 	defer store.Close()
+	// The users that builds run as read what is laid out for them, whatever umask the server was started with. The store's own folder, if it
+	// is new, was made under that one.
+	syscall.Umask(syscall.Umask(0) &^ 0o055)
 
 	catalog, err := command.NewCatalog(store)
 	if err != nil {
