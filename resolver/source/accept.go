@@ -50,8 +50,12 @@ func (c *Sources) Accept(ctx context.Context, v *view.View, p dist.Project, ver 
 	if err != nil {
 		return before, after, err
 	}
-	if revoked, err := c.Store.Exists(ctx, "revocations/"+next.SHA256.Encoded()+".json"); err != nil || revoked {
-		return before, after, errors.Join(err, fmt.Errorf("%s of %s %s is revoked: nothing was changed", next.SHA256, p, ver))
+	revoked, err := c.Store.Exists(ctx, "revocations/"+next.SHA256.Encoded()+".json")
+	if err == nil && revoked {
+		err = fmt.Errorf("%s of %s %s is revoked: nothing was changed", next.SHA256, p, ver)
+	}
+	if err != nil {
+		return before, after, err
 	}
 	after = next.source()
 	if before.SHA256 == after.SHA256 && before.Tree.Commit == after.Tree.Commit {

@@ -18,7 +18,7 @@ import (
 // ErrChanged says that upstream now gives other bytes for a source that was pinned.
 var ErrChanged = errors.New("upstream's file has changed")
 
-// SourceFile gives the source's bytes, fetched and pinned where the store hasn't got them, and the source with its digest. Bytes
+// File gives the source's bytes, fetched and pinned where the store hasn't got them, and the source with its digest. Bytes
 // that differ from the pinned ones are ErrChanged, naming both digests. The caller closes the blob. Safe to call at once: the first
 // pin wins and the others compare.
 func (c *Sources) File(ctx context.Context, v *view.View, s Source) (*cas.Blob, Source, error) {
