@@ -2,6 +2,8 @@ package view
 
 import (
 	"encoding/json"
+	"net/url"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strconv"
@@ -11,6 +13,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/python-wheel-build/axle/cas"
+	"github.com/python-wheel-build/axle/resolver/git"
 	"github.com/python-wheel-build/axle/resolver/view/config"
 )
 
@@ -19,6 +22,7 @@ func FuzzSettings(f *testing.F) {
 		"", "env: {A: '1', B: 2, C: -0}\nconfig_settings: {--x: [y, z], a: b}\nbuild_dir: ./a//b\nvariants: {cpu: {env: {A: x}, pre_built: on}}\n",
 		"env: {A: on}", "env: &a {A: x}\n", "env: {A: *a}", "<<: {}", "? [a]\n: b\n", "env: {A: !!str 5}", "a: b\n---\nc: d\n", "env:\n  A: |\n    x\n",
 		"{", "\xff", "- a", "build_dir: /a/../b",
+		"download_source: {url: 'https://H.example/$version/${canonicalized_name}.zip?a=b', destination_filename: '$$a.tar'}\ngit_options: {submodules: on, submodule_paths: [./a/, b]}\n",
 	} {
 		f.Add(s)
 	}
@@ -35,6 +39,14 @@ func FuzzSettings(f *testing.F) {
 		if dir := want.BuildDir; dir != "" {
 			if clean, err := safeDir(dir); err != nil || clean != dir {
 				t.Fatalf("build_dir %q is not in normal form: %q, %v", dir, clean, err)
+			}
+		}
+		if want.Download != nil {
+			for _, ver := range []string{"1.0", "1!2.0.post1+a.b"} {
+				u, filename, err := want.Download.At("foo", mustVersion(t, ver))
+				if parsed, bad := url.Parse(u); err == nil && (bad != nil || parsed.User != nil || parsed.Fragment != "" || filepath.Base(filename) != filename) {
+					t.Fatalf("download_source of %s: %q, %q, %v", ver, u, filename, bad)
+				}
 			}
 		}
 		// Through the stored form.
@@ -57,6 +69,13 @@ func FuzzSettings(f *testing.F) {
 		doc := map[string]any{"env": env, "config_settings": map[string]any(want.ConfigSettings)}
 		if want.BuildDir != "" {
 			doc["build_dir"] = want.BuildDir
+		}
+		if d := want.Download; d != nil {
+			from := map[string]any{"url": d.URL}
+			if d.Filename != "" {
+				from["destination_filename"] = d.Filename
+			}
+			doc["download_source"] = from
 		}
 		if want.PreBuilt {
 			doc["variants"] = map[string]any{"cpu": map[string]any{"pre_built": true}}
@@ -143,6 +162,7 @@ func FuzzConfig(f *testing.F) {
 	for _, s := range []string{
 		"views: {v: {}}", "views:\n  v:\n    upstream: {a: 'http://u:p@x/'}\n    private: ['a-*']\n    environment: {paths: {a: b}, env: [A]}\n",
 		"views: {v: {constraints: [a], python: ./x, settings: '', build: never}}",
+		"views: {v: {as_of: 2026-11-01, sources: {a: {git: 'git@h.example:a/b', ref: '${version}', submodules: [./a/], versions: ['1', 2.0.1]}, b: {git: /a, submodules: on, versions: ['1']}}}}",
 	} {
 		f.Add(s)
 	}
@@ -158,6 +178,15 @@ func FuzzConfig(f *testing.F) {
 			for _, i := range c.Upstream {
 				if again, err := config.IndexURL(i.URL.String()); err != nil || again.String() != i.URL.String() {
 					t.Fatalf("index %s is not in normal form: %v, %v", i.URL, again, err)
+				}
+			}
+			for p, s := range c.Sources {
+				if again, err := git.ParseURL(s.Git); err != nil || again.String() != s.Git {
+					t.Fatalf("repository %s is not in normal form: %v, %v", s.Git, again, err)
+				}
+				at, err := GitSource{URL: s.Git, Ref: s.Ref}.At(p, s.Versions[0])
+				if err != nil {
+					t.Fatalf("ref %q: %q, %v", s.Ref, at.Ref, err)
 				}
 			}
 			c.Constraints, c.Settings = nil, ""
