@@ -6,13 +6,11 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 
 	"github.com/python-wheel-build/axle/builder/pep517"
 	"github.com/python-wheel-build/axle/cas"
 	"github.com/python-wheel-build/axle/internal/archive"
-	"github.com/python-wheel-build/axle/resolver/git"
 )
 
 // unpack lays the source tree out in the work folder, patches it and reads how it wants to be built.
@@ -44,7 +42,8 @@ func (j *run) unpack(ctx context.Context, blob *cas.Blob) (pep517.System, error)
 		return pep517.System{}, err
 	}
 	if j.recipe.Source.Kind == "git" {
-		if err := j.versioned(); err != nil {
+		dir := j.job.View.Settings(j.project(), j.version()).BuildDir
+		if err := pep517.WritePKGInfo(filepath.Join(j.work, "src"), dir, j.project(), j.version()); err != nil {
 			return pep517.System{}, machinesFault("writing PKG-INFO: %v", err)
 		}
 	}
@@ -65,34 +64,6 @@ func (j *run) unpack(ctx context.Context, blob *cas.Blob) (pep517.System, error)
 		return pep517.System{}, inputsFault(true, "project_override: %v", err)
 	}
 	return system, nil
-}
-
-// versioned gives a tree from git what an sdist has: a PKG-INFO in its top and in the project's folder, where there is none. It is how
-// setuptools-scm, hatch-vcs and pbr learn the version outside of a repository. It follows from the recipe alone.
-func (j *run) versioned() error {
-	root, err := os.OpenRoot(filepath.Join(j.work, "src"))
-	if err != nil {
-		return err
-	}
-	defer root.Close()
-	text := fmt.Sprintf("Metadata-Version: 1.0\nName: %s\nVersion: %s\nSummary: UNKNOWN\n", j.project(), j.version())
-	for _, dir := range []string{".", j.job.View.Settings(j.project(), j.version()).BuildDir} {
-		name := path.Join(dir, "PKG-INFO")
-		if _, err := root.Lstat(name); !errors.Is(err, fs.ErrNotExist) {
-			continue // also where a stranger's link makes it impossible: the build says what is wrong with the folder
-		}
-		if _, err := root.Stat(path.Dir(name)); err != nil {
-			continue
-		}
-		err := root.WriteFile(name, []byte(text), 0o644)
-		if err == nil {
-			err = root.Chtimes(name, git.When, git.When)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func (j *run) patch(ctx context.Context) error {
