@@ -12,6 +12,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/python-wheel-build/axle/cmd/axle/command"
+	"github.com/python-wheel-build/axle/cmd/axle/pins"
 	"github.com/python-wheel-build/axle/cmd/axle/views"
 )
 
@@ -22,7 +23,7 @@ type cli struct {
 	Dependents dependentsCmd `cmd:"" help:"List what was built with a project."`
 	Key        keyCmd        `cmd:"" help:"Print the digests by which a version's wheel is found: its recipe's, and the hit's inputs'."`
 	Token      tokenCmd      `cmd:"" help:"Who may have things built, read and push: tokens of a store."`
-	Source     sourceCmd     `cmd:"" help:"List pinned sources, or accept what has changed upstream."`
+	Source     pins.Cmd      `cmd:"" help:"List pinned sources, or accept what has changed upstream."`
 	Plan       views.PlanCmd `cmd:"" help:"Say what publishing a configuration would rebuild, why, and how long that took the last time. Changes nothing that is served."`
 	View       views.Cmd     `cmd:"" help:"Publish views, point names to them, and compare them."`
 	Verify     verifyCmd     `cmd:"" help:"Read a whole store and report what is damaged. Changes nothing."`

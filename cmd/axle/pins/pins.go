@@ -1,9 +1,8 @@
-// Package pins prints and moves the pins of sources for the command line.
+// Package pins has the commands `axle source list` and `axle source accept`.
 package pins
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -13,11 +12,32 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/python-wheel-build/axle/cas"
+	"github.com/python-wheel-build/axle/cmd/axle/command"
+	"github.com/python-wheel-build/axle/cmd/axle/views"
 	"github.com/python-wheel-build/axle/internal/dist"
 	"github.com/python-wheel-build/axle/internal/version"
 	"github.com/python-wheel-build/axle/resolver/source"
-	"github.com/python-wheel-build/axle/resolver/view"
 )
+
+// Cmd is `axle source`.
+type Cmd struct {
+	List   ListCmd   `cmd:"" help:"List what was pinned: the bytes that versions are made from."`
+	Accept AcceptCmd `cmd:"" help:"Pin what upstream has today of a version, or go back to an earlier pin. Servers see it within a second."`
+}
+
+// ListCmd is `axle source list`.
+type ListCmd struct {
+	command.StoreFlags
+	What string `arg:"" optional:"" name:"project[==version]" help:"Of this project or version only."`
+}
+
+// AcceptCmd is `axle source accept`.
+type AcceptCmd struct {
+	command.StoreFlags
+	What   string `arg:"" name:"project==version" help:"The version whose source has changed."`
+	View   string `default:"default" help:"A name or @digest: the indexes and repositories of this view are asked."`
+	SHA256 string `name:"sha256" placeholder:"HEX" help:"Take these bytes and no others. Those of an earlier pin are taken without asking upstream."`
+}
 
 // pinned is a pin as JSON shows it.
 type pinned struct {
@@ -49,17 +69,22 @@ func (p pinned) what() string {
 	return string(p.SHA256)
 }
 
-// List prints the pins of what, which is "", PROJECT or PROJECT==VERSION: of each source the oldest first.
-func List(ctx context.Context, sources *source.Sources, what string, asJSON bool, w io.Writer) error {
+// Run prints pins, of each source the oldest first; those that count no more are marked.
+func (c ListCmd) Run(ctx context.Context, s *command.Streams) error {
 	var p dist.Project
 	var ver *version.Version
-	if what != "" {
+	if c.What != "" {
 		var err error
-		if p, ver, err = parse(what); err != nil {
+		if p, ver, err = parse(c.What); err != nil {
 			return err
 		}
 	}
-	all, err := sources.Pins(ctx, p, ver)
+	o, err := c.Open(ctx)
+	if err != nil {
+		return err
+	}
+	defer o.Close()
+	all, err := o.Catalog.Pins(ctx, p, ver)
 	if err != nil {
 		return err
 	}
@@ -68,57 +93,75 @@ func List(ctx context.Context, sources *source.Sources, what string, asJSON bool
 		list[i] = shown(pin.Source)
 		list[i].Pinned, list[i].Superseded = pin.When, pin.Superseded
 	}
-	if asJSON {
-		return printJSON(w, list)
-	}
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for _, p := range list {
-		state := ""
-		if p.Superseded {
-			state = "  superseded"
+	return c.Print(s.Out, list, func(w io.Writer) error {
+		table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+		for _, p := range list {
+			state := ""
+			if p.Superseded {
+				state = "  superseded"
+			}
+			fmt.Fprintf(table, "%s==%s\t%s\t%s\t%s\t%s\t%s%s\n", p.Project, p.Version, p.Kind, p.Index+p.Ref, command.Tame(p.Filename), p.what(),
+				p.Pinned.Format(time.RFC3339), state)
 		}
-		fmt.Fprintf(table, "%s==%s\t%s\t%s\t%s\t%s\t%s%s\n", p.Project, p.Version, p.Kind, p.Index+p.Ref, p.Filename, p.what(), p.Pinned.Format(time.RFC3339), state)
-	}
-	return table.Flush()
+		return table.Flush()
+	})
 }
 
-// Accept pins anew, see source.Sources.Accept, and prints what was pinned and what is now. sha256 is "", or the digest that is demanded.
-func Accept(ctx context.Context, sources *source.Sources, v *view.View, what, sha256 string, asJSON bool, w io.Writer) error {
-	p, ver, err := parse(what)
+// Run accepts, see source.Sources.Accept, and prints what was pinned before and what is now.
+func (c AcceptCmd) Run(ctx context.Context, s *command.Streams) error {
+	p, ver, err := parse(c.What)
 	if err != nil {
 		return err
 	}
 	if ver == nil {
-		return fmt.Errorf("%s: name the version, too: %s==VERSION", what, p)
+		return fmt.Errorf("%s: name the version, too: %s==VERSION", c.What, p)
 	}
 	var want cas.Digest
-	if sha256 != "" {
-		want = digest.NewDigestFromEncoded(digest.SHA256, strings.TrimPrefix(sha256, "sha256:"))
+	if c.SHA256 != "" {
+		want = digest.NewDigestFromEncoded(digest.SHA256, strings.TrimPrefix(c.SHA256, "sha256:"))
 		if want.Validate() != nil {
-			return fmt.Errorf("--sha256 %s: want 64 hexadecimal digits in lower case", sha256)
+			return fmt.Errorf("--sha256 %s: want 64 hexadecimal digits in lower case", c.SHA256)
 		}
 	}
-	before, after, err := sources.Accept(ctx, v, p, *ver, want)
+	o, err := c.Open(ctx)
+	if err != nil {
+		return err
+	}
+	defer o.Close()
+	v, err := views.Find(ctx, o.Names, c.View)
+	if err != nil {
+		return fmt.Errorf("--view: %w", err)
+	}
+	before, after, err := o.Catalog.Accept(ctx, v, p, *ver, want)
 	if err != nil {
 		return fmt.Errorf("%s==%s: %w", p, ver, err)
 	}
-	was, is := shown(before), shown(after)
-	same := before.SHA256 == after.SHA256 && before.Tree.Commit == after.Tree.Commit
-	switch {
-	case asJSON:
-		answer := map[string]any{"now": is, "changed": !same}
-		if before.Pinned {
-			answer["before"] = was
-		}
-		return printJSON(w, answer)
-	case same:
-		_, err = fmt.Fprintf(w, "%s==%s: %s is still %s: nothing was changed\n", p, ver, is.Filename, is.what())
-	case before.Pinned:
-		_, err = fmt.Fprintf(w, "%s==%s: %s was %s, now it is %s\n", p, ver, is.Filename, was.what(), is.what())
-	default:
-		_, err = fmt.Fprintf(w, "%s==%s: %s was not pinned yet, now it is %s\n", p, ver, is.Filename, is.what())
+	said := acceptance{Now: shown(after), Changed: before.SHA256 != after.SHA256 || before.Tree.Commit != after.Tree.Commit}
+	if before.Pinned {
+		was := shown(before)
+		said.Before = &was
 	}
-	return err
+	return c.Print(s.Out, said, func(w io.Writer) (err error) {
+		_, err = fmt.Fprintf(w, "%s==%s: %s %s\n", p, ver, command.Tame(said.Now.Filename), said.text())
+		return err
+	})
+}
+
+// acceptance is what accepting did, as JSON shows it.
+type acceptance struct {
+	Before  *pinned `json:"before,omitempty"`
+	Now     pinned  `json:"now"`
+	Changed bool    `json:"changed"`
+}
+
+func (a acceptance) text() string {
+	switch {
+	case !a.Changed:
+		return "is still " + a.Now.what() + ": nothing was changed"
+	case a.Before == nil:
+		return "was not pinned yet, now it is " + a.Now.what()
+	}
+	return "was " + a.Before.what() + ", now it is " + a.Now.what()
 }
 
 // parse reads PROJECT or PROJECT==VERSION.
@@ -130,11 +173,4 @@ func parse(s string) (dist.Project, *version.Version, error) {
 	}
 	ver, err := version.Parse(strings.TrimSpace(text))
 	return p, &ver, err
-}
-
-func printJSON(w io.Writer, v any) error {
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	return enc.Encode(v)
 }
