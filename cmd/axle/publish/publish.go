@@ -21,7 +21,8 @@ import (
 	"github.com/python-wheel-build/axle/resolver/view/plugins"
 )
 
-// Publisher publishes views of one configuration. No field is changed after the first call of a method.
+// Publisher publishes views of one configuration. No field is changed after the first call of a method. Its methods are called one after the
+// other.
 type Publisher struct {
 	Store *cas.Store
 	// Upstream is told the logins that pip's own index URLs have.
@@ -32,6 +33,8 @@ type Publisher struct {
 	Say func(message string)
 	// Progress shows how far the reading of the machine is, where that takes long.
 	Progress io.Writer
+
+	worktrees worktrees // from before the configuration was read
 }
 
 // Published is a view, and what it was made of.
@@ -42,7 +45,8 @@ type Published struct {
 	Environment Environment
 }
 
-// Configs reads the configuration: the views by name.
+// Configs reads the configuration: the views by name. From then on until Publish has returned no git may be at work in the work trees that
+// the configuration and its files lie in.
 func (p *Publisher) Configs(ctx context.Context) (map[string]config.View, error) {
 	const builtIn = "built-in settings"
 	if p.File == "" {
@@ -58,9 +62,23 @@ func (p *Publisher) Configs(ctx context.Context) (map[string]config.View, error)
 		}
 		return map[string]config.View{"default": c}, nil
 	}
+	p.worktrees = worktrees{}
+	if err := p.worktrees.add(p.File); err != nil {
+		return nil, err
+	}
 	configs, err := config.Read(p.File)
 	if err != nil {
 		return nil, err
+	}
+	for _, c := range configs {
+		for _, path := range append([]string{c.Settings}, c.Constraints...) {
+			if path == "" {
+				continue
+			}
+			if err := p.worktrees.add(path); err != nil {
+				return nil, err
+			}
+		}
 	}
 	for name, c := range configs {
 		if c.Settings == "" {
@@ -117,7 +135,9 @@ func (p *Publisher) publish(ctx context.Context, c config.View, on *view.View) (
 	if on == nil { // else its hook's answers are parts of its environment
 		what.Ask = p.hookOf(c, made.Environment)
 	}
-	made.View, err = view.Publish(ctx, p.Store, c, what)
+	if made.View, err = view.Publish(ctx, p.Store, c, what); err == nil {
+		err = p.worktrees.same()
+	}
 	return made, err
 }
 
