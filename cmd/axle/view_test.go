@@ -357,7 +357,7 @@ func TestMergeRequest(t *testing.T) {
 		t.Errorf("the script prints\n%s", out)
 	}
 	for _, want := range []string{"patches.tool[1.patch] added\n", "  +-MARKER = \"tool\"\n  ++MARKER = \"tool patched\"\n", "settings.spiced.env.FLAVOUR added\n  +hot\n", "rebuild tool==1.0 (patches): patches[1.patch] added", "rebuild spiced==1.0 (settings): settings.env.FLAVOUR added",
-		"rebuild app==1.0 (requirement)", "rebuild app2==1.0 (requirement)", "rebuild eater==1.0 (requirement)", "3 of 8 hits of default stay, 5 are rebuilt"} {
+		"rebuild app==1.0 (requirement)", "rebuild app2==1.0 (requirement)", "rebuild eater==1.0 (requirement)", "3 of 8 hits of default stay, 5 to be rebuilt"} {
 		if !strings.Contains(told, want) {
 			t.Errorf("the script does not tell %q:\n%s", want, told)
 		}

@@ -30,11 +30,13 @@ func Views(ctx context.Context, store *cas.Store, was, is *view.View) ([]Change,
 		var err error
 		if c.Cause == resolver.CausePatches && (c.How == Added || c.How == Removed) {
 			// What a patch says is what was added.
-			was, is := []byte{}, []byte{}
-			if is, err = store.Bytes(ctx, cas.Digest(c.Was+c.Is), maxText); c.How == Removed {
-				was, is = is, was
+			var text []byte
+			text, err = store.Bytes(ctx, cas.Digest(c.Was+c.Is), maxText)
+			before, after := "", string(text)
+			if c.How == Removed {
+				before, after = after, before
 			}
-			d.changes[i].Lines = lines.Diff(string(was), string(is), mostViewLines)
+			d.changes[i].Lines = lines.Diff(before, after, mostViewLines)
 		} else {
 			d.changes[i].Lines, err = linesOf(ctx, store, c, mostViewLines)
 		}

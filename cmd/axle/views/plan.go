@@ -172,7 +172,7 @@ func (c PlanCmd) Run(ctx context.Context, s *command.Streams) error {
 		for _, pin := range p.Again {
 			fmt.Fprintf(w, "a hit again: %s\n", pin)
 		}
-		_, err := fmt.Fprintf(w, "@%s: %d of %d hits of %s stay, %d are rebuilt%s, %d are hits again by other wheels\n", p.View, p.Keeps, p.Hits, c.Against, len(p.Rebuild), took(p.Seconds), len(p.Again))
+		_, err := fmt.Fprintf(w, "@%s: %d of %d hits of %s stay, %d to be rebuilt%s, %d hits again by a wheel from before\n", p.View, p.Keeps, p.Hits, c.Against, len(p.Rebuild), took(p.Seconds), len(p.Again))
 		return err
 	})
 }
