@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/python-wheel-build/axle/internal/testindex"
@@ -61,6 +62,32 @@ func TestPatchAddsDependency(t *testing.T) {
 		}
 		if folder := r.installs(c, homes[c.name], liar); r.marker(folder, "extra") != "e" {
 			t.Errorf("%s installed %s without what it needs, once that was known", c.name, liar)
+		}
+	}
+}
+
+// TestSetupLies: a setup.py that asks for more when it is built than when it was asked for its metadata fails the install that resolved
+// without it, by pip and by uv, with what differs; the next install is whole.
+func TestSetupLies(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.realSetuptools()
+	r.up.Add(spec("extra", "1.0", "e"))
+	for i := range clients(t) {
+		name := fmt.Sprint("setuplies", i)
+		r.up.Add(testindex.Spec{Name: name, Version: "1.0", Backend: testindex.Legacy, MetadataVersion: "2.1", Marker: "s", Files: map[string]string{
+			"setup.py": "import sys\nfrom setuptools import setup\nsetup(name='" + name + "', version='1.0', py_modules=['" + name + "'], install_requires=['extra'] if 'bdist_wheel' in sys.argv else [])\n"}})
+	}
+	r.start()
+	for i, c := range clients(t) {
+		name, home := fmt.Sprint("setuplies", i), r.home()
+		folder, out, err := r.install(c, home, name)
+		if err == nil || !strings.Contains(out, "422") && !strings.Contains(out, "something else than was promised") {
+			t.Errorf("%s installed %s (extra: %v), or says not why it can't: %v\n%s", c.name, name, has(t, folder, "extra.py"), err, out)
+		}
+		folder = r.installs(c, home, name)
+		if r.marker(folder, "extra") != "e" || r.marker(folder, name) != "s" {
+			t.Errorf("%s installed %s without what it needs, once that was known", c.name, name)
 		}
 	}
 }

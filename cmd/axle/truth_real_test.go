@@ -48,7 +48,7 @@ func TestTruthReal(t *testing.T) {
 	w.step("a variable for Cython", put("overrides/settings/cymem.yaml", "env: {CFLAGS: -O1}\n"), only("cymem==2.0.11", "settings settings.env.CFLAGS added"), nil)
 	w.back("the variable taken back", remove("overrides/settings/cymem.yaml"), first)
 	w.step("a config setting of a pure one", put("overrides/settings/idna.yaml", "config_settings: {x: y}\n"),
-		only("idna==3.10", "settings settings.config_settings added"), nil)
+		only("idna==3.10", "settings settings.config_settings.x added"), nil)
 	w.back("the config setting taken back", remove("overrides/settings/idna.yaml"), first)
 	w.extra = 1 // Cython itself, from which the same wheel comes
 	w.step("Cython patched where no wheel shows it", put("overrides/patches/cython/n.patch", noted("note.txt", "n")),
