@@ -93,7 +93,7 @@ func TestPublishDuringCheckout(t *testing.T) {
 				select {
 				case <-stop:
 					return
-				case <-time.After(time.Duration(i%4) * 10 * time.Millisecond):
+				case <-time.After(time.Duration(i%5) * 100 * time.Millisecond):
 					git(dir, "checkout", "-q", "--detach", []string{"one", "second"}[i%2])
 				}
 			}
