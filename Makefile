@@ -20,7 +20,7 @@ tools:
 
 # Everything that can be shown in minutes, with the race detector: real pip, real uv, a real S3 server, real builds.
 test: tools
-	$(GO) test -race -timeout 20m ./...
+	$(GO) test -race -timeout 45m ./...
 
 # A system package installed and removed for real: what was built before is a miss, and a hit again. Needs root.
 apt: tools
