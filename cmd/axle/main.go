@@ -22,7 +22,7 @@ type cli struct {
 	Explain    explainCmd    `cmd:"" help:"Say why a version is a hit or a miss: its recipe, and what differs from the nearest wheel there is."`
 	Dependents dependentsCmd `cmd:"" help:"List what was built with a project."`
 	Key        keyCmd        `cmd:"" help:"Print the digests by which a version's wheel is found: its recipe's, and the hit's inputs'."`
-	Token      tokenCmd      `cmd:"" help:"Who may have things built, read and push: tokens of a store."`
+	Token      tokenCmd      `cmd:"" help:"Who may have things built, and read: tokens of a store."`
 	Source     pins.Cmd      `cmd:"" help:"List pinned sources, or accept what has changed upstream."`
 	Plan       views.PlanCmd `cmd:"" help:"Say what publishing a configuration would rebuild, why, and how long that took the last time. Changes nothing that is served."`
 	View       views.Cmd     `cmd:"" help:"Publish views, point names to them, and compare them."`

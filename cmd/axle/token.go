@@ -21,12 +21,11 @@ type tokenCmd struct {
 }
 
 type tokenCreateCmd struct {
-	Store  string        `required:"" env:"AXLE_STORE" help:"As axle serve has it."`
-	Scope  []string      `required:"" help:"What it is good for: read, build, push; several with commas."`
-	Name   []string      `help:"Names of views that it is good for. Without: all, and views without a name."`
-	Origin string        `help:"Who vouches for what is pushed with it; needed with push."`
-	For    time.Duration `help:"How long it is good, e.g. 720h. Without: until it is revoked."`
-	Note   string        `help:"What it is for, for the list."`
+	Store string        `required:"" env:"AXLE_STORE" help:"As axle serve has it."`
+	Scope []string      `required:"" help:"What it is good for: read, build, push; several with commas."`
+	Name  []string      `help:"Names of views that it is good for. Without: all, and views without a name."`
+	For   time.Duration `help:"How long it is good, e.g. 720h. Without: until it is revoked."`
+	Note  string        `help:"What it is for, for the list."`
 }
 
 func (c tokenCreateCmd) Run(ctx context.Context, s *command.Streams) error {
@@ -36,7 +35,7 @@ func (c tokenCreateCmd) Run(ctx context.Context, s *command.Streams) error {
 				return fmt.Errorf("--name: %w", err)
 			}
 		}
-		t := tokens.Token{Scopes: c.Scope, Names: c.Name, Origin: c.Origin, Note: c.Note, Who: host.Who()}
+		t := tokens.Token{Scopes: c.Scope, Names: c.Name, Note: c.Note, Who: host.Who()}
 		if c.For < 0 {
 			return fmt.Errorf("--for %s: a token can't end before it begins", c.For)
 		}
@@ -70,7 +69,7 @@ func (c tokenListCmd) Run(ctx context.Context, s *command.Streams) error {
 			return enc.Encode(append([]tokens.Listed{}, all...))
 		}
 		w := tabwriter.NewWriter(s.Out, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(w, "ID\tSCOPES\tVIEWS\tORIGIN\tSTATE\tMADE\tNOTE")
+		fmt.Fprintln(w, "ID\tSCOPES\tVIEWS\tSTATE\tMADE\tNOTE")
 		for _, t := range all {
 			state := "good"
 			switch {
@@ -85,7 +84,7 @@ func (c tokenListCmd) Run(ctx context.Context, s *command.Streams) error {
 			if len(t.Names) > 0 {
 				views = strings.Join(t.Names, ",")
 			}
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s by %s\t%s\n", t.ID, strings.Join(t.Scopes, ","), command.Tame(views), t.Origin, state, t.When.Format(time.DateOnly), command.Tame(t.Who), command.Tame(t.Note))
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s by %s\t%s\n", t.ID, strings.Join(t.Scopes, ","), command.Tame(views), state, t.When.Format(time.DateOnly), command.Tame(t.Who), command.Tame(t.Note))
 		}
 		return w.Flush()
 	})

@@ -1,7 +1,7 @@
 // Package tokens says who may do what: secrets that a person made for programs, of which the store keeps hashes.
 //
-//	secret, token, err := tokens.Create(ctx, tokens.Token{Scopes: …, Origin: "ci"})   // the secret is told this once
-//	token, err := tokens.Find(ctx, secret)                                            // whose it is
+//	secret, token, err := tokens.Create(ctx, tokens.Token{Scopes: …})   // the secret is told this once
+//	token, err := tokens.Find(ctx, secret)                              // whose it is
 //
 // The layout is tokens/<id>/token.json, and beside it revoked.json where it was taken back. Both are created once and never changed.
 package tokens
@@ -28,11 +28,10 @@ import (
 const (
 	Read  = "read"  // pages, files, logs, where the server asks readers for a token
 	Build = "build" // to have something built: by fetching a promise, or by an order
-	Push  = "push"  // wheels built elsewhere, under the token's origin
 )
 
 // Scopes are all there are.
-var Scopes = []string{Read, Build, Push}
+var Scopes = []string{Read, Build}
 
 // Token is what is kept of one; the secret is not.
 type Token struct {
@@ -42,8 +41,6 @@ type Token struct {
 	Scopes []string `json:"scopes"`
 	// Names are the names of views that it is good for; none means all of them, and views without a name.
 	Names []string `json:"names,omitempty"`
-	// Origin is who vouches for what is pushed with it; with the scope push it is required.
-	Origin string `json:"origin,omitempty"`
 	// Until is when it ends by itself; the zero time never.
 	Until time.Time `json:"until,omitzero"`
 	Note  string    `json:"note,omitempty"`
@@ -96,20 +93,7 @@ const (
 	mostKept = 10_000
 )
 
-var originForm = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
-
-// CheckOrigin refuses what can't be the origin of a pusher: it must not be that of Axle's own workers.
-func CheckOrigin(s string) error {
-	switch {
-	case !originForm.MatchString(s):
-		return fmt.Errorf("%q is not an origin: use at most 64 of a-z, 0-9, and after the first . _ -", s)
-	case s == "axle":
-		return errors.New("the origin axle is that of Axle's own workers: choose another")
-	}
-	return nil
-}
-
-// Create makes a token of t's Scopes, Names, Origin, Until, Note and Who, and gives its secret, which is nowhere kept.
+// Create makes a token of t's Scopes, Names, Until, Note and Who, and gives its secret, which is nowhere kept.
 func (ts *Tokens) Create(ctx context.Context, t Token) (secret string, made Token, err error) {
 	if len(t.Scopes) == 0 {
 		return "", Token{}, fmt.Errorf("a token without a scope is good for nothing: give one or more of %s", strings.Join(Scopes, ", "))
@@ -117,16 +101,6 @@ func (ts *Tokens) Create(ctx context.Context, t Token) (secret string, made Toke
 	for _, s := range t.Scopes {
 		if !slices.Contains(Scopes, s) {
 			return "", Token{}, fmt.Errorf("%q is no scope: there are %s", s, strings.Join(Scopes, ", "))
-		}
-	}
-	switch push := slices.Contains(t.Scopes, Push); {
-	case push && t.Origin == "":
-		return "", Token{}, errors.New("a token with the scope push needs an origin: the name of who vouches for the wheels")
-	case !push && t.Origin != "":
-		return "", Token{}, errors.New("an origin is of use with the scope push only")
-	case push:
-		if err := CheckOrigin(t.Origin); err != nil {
-			return "", Token{}, err
 		}
 	}
 	t.ID = strings.ToLower(rand.Text()[:12])

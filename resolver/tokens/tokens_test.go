@@ -55,20 +55,20 @@ func TestTokens(t *testing.T) {
 		}
 	}
 	some(false)
-	secret, made, err := here.Create(t.Context(), tokens.Token{Scopes: []string{"push", "build", "push"}, Names: []string{"main"}, Origin: "ci", Who: "me",
+	secret, made, err := here.Create(t.Context(), tokens.Token{Scopes: []string{"build", "build"}, Names: []string{"main"}, Who: "me",
 		Until: w.clock.Add(time.Hour)})
 	w.ok(err)
 	some(true)
 	found, err := there.Find(t.Context(), secret)
 	w.ok(err)
-	if found.ID != made.ID || found.Origin != "ci" || len(found.Scopes) != 2 {
+	if found.ID != made.ID || len(found.Scopes) != 1 {
 		t.Errorf("found %+v, made %+v", found, made)
 	}
 	for _, c := range []struct {
 		scope string
 		under []string
 		want  bool
-	}{{"push", []string{"main"}, true}, {"build", []string{"other", "main"}, true}, {"read", []string{"main"}, false}, {"push", []string{"other"}, false}, {"push", nil, false}} {
+	}{{"build", []string{"main"}, true}, {"build", []string{"other", "main"}, true}, {"read", []string{"main"}, false}, {"build", []string{"other"}, false}, {"build", nil, false}} {
 		if got := found.May(c.scope, c.under); got != c.want {
 			t.Errorf("may %s under %s: %v, want %v", c.scope, c.under, got, c.want)
 		}
@@ -129,10 +129,6 @@ func TestRefused(t *testing.T) {
 	}{
 		{tokens.Token{}, "without a scope"},
 		{tokens.Token{Scopes: []string{"write"}}, `"write" is no scope`},
-		{tokens.Token{Scopes: []string{"push"}}, "needs an origin"},
-		{tokens.Token{Scopes: []string{"read"}, Origin: "ci"}, "with the scope push only"},
-		{tokens.Token{Scopes: []string{"push"}, Origin: "axle"}, "Axle's own workers"},
-		{tokens.Token{Scopes: []string{"push"}, Origin: "a b"}, "is not an origin"},
 	} {
 		if _, _, err := w.process().Create(t.Context(), c.token); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: %v, want %q", c.token, err, c.want)
