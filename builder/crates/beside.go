@@ -13,6 +13,8 @@ import (
 	"strings"
 
 	"github.com/opencontainers/go-digest"
+
+	"github.com/python-wheel-build/axle/internal/archive"
 )
 
 // A lock is of all features of the manifests' own, and of those features of dependencies that a manifest turns on. One that is turned on
@@ -61,7 +63,7 @@ func (s Step) addBeside(ctx context.Context, root *os.Root, locks []lock) error 
 
 // resolved reads what cargo resolved for a manifest, and gives what of it stands not in its lock, nil where that is nothing.
 func (s Step) resolved(ctx context.Context, root *os.Root, n int, l lock) ([]byte, error) {
-	said, err := readUpTo(root, "locks/"+strconv.Itoa(n)+".metadata", maxMetadata)
+	said, err := archive.ReadFile(root, "locks/"+strconv.Itoa(n)+".metadata", maxMetadata)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

@@ -9,7 +9,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -20,6 +19,7 @@ import (
 
 	"github.com/pelletier/go-toml/v2"
 
+	"github.com/python-wheel-build/axle/internal/archive"
 	"github.com/python-wheel-build/axle/internal/dist"
 	"github.com/python-wheel-build/axle/resolver/environ"
 )
@@ -285,23 +285,4 @@ func isFile(src *os.Root, name string) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-func read(root *os.Root, name string) ([]byte, error) { return readUpTo(root, name, maxText) }
-
-// readUpTo gives a regular file whose size is not trusted.
-func readUpTo(root *os.Root, name string, limit int64) ([]byte, error) {
-	if info, err := root.Stat(name); err != nil {
-		return nil, err
-	} else if !info.Mode().IsRegular() { // opening a pipe would wait for ever
-		return nil, fmt.Errorf("%s is not a regular file", name)
-	}
-	f, err := root.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err == nil && int64(len(b)) > limit {
-		err = fmt.Errorf("%s has more than %d bytes", name, limit)
-	}
-	return b, err
-}
+func read(root *os.Root, name string) ([]byte, error) { return archive.ReadFile(root, name, maxText) }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/python-wheel-build/axle/builder/sandbox"
 	"github.com/python-wheel-build/axle/cas"
+	"github.com/python-wheel-build/axle/internal/archive"
 )
 
 // Where hooks see the crates and the cargo configuration that names them.
@@ -274,7 +275,7 @@ func (s Step) locks(root *os.Root) ([]lock, error) {
 		all[i].beside = s.Made[all[i].path+besideLock]
 		_, err = root.Lstat(name + ".made")
 		all[i].made = err == nil
-		if all[i].text, err = readUpTo(root, name, maxLock); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if all[i].text, err = archive.ReadFile(root, name, maxLock); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
 	}

@@ -36,6 +36,7 @@ import (
 	"syscall"
 
 	"github.com/python-wheel-build/axle/builder/sandbox"
+	"github.com/python-wheel-build/axle/internal/archive"
 	"github.com/python-wheel-build/axle/resolver/view"
 )
 
@@ -320,12 +321,12 @@ func isFolders(root *os.Root, names ...string) error {
 	return nil
 }
 
-// readPlain is readFile that refuses a link.
+// readPlain is archive.ReadFile that refuses a link.
 func readPlain(root *os.Root, name string, limit int64) ([]byte, error) {
 	if info, err := root.Lstat(name); err != nil {
 		return nil, err
 	} else if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("%s is not a regular file", name)
 	}
-	return readFile(root, name, limit)
+	return archive.ReadFile(root, name, limit)
 }

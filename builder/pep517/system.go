@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -13,6 +12,8 @@ import (
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
+
+	"github.com/python-wheel-build/axle/internal/archive"
 	"github.com/python-wheel-build/axle/internal/dist"
 )
 
@@ -60,7 +61,7 @@ func readSystem(src, buildDir string) (System, error) {
 	} else if !info.IsDir() {
 		return System{}, fmt.Errorf("build folder %q is a file", buildDir)
 	}
-	text, err := readFile(root, path.Join(buildDir, "pyproject.toml"), maxProject)
+	text, err := archive.ReadFile(root, path.Join(buildDir, "pyproject.toml"), maxProject)
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, err := root.Stat(path.Join(buildDir, "setup.py")); err != nil {
 			return System{}, fmt.Errorf("the source has neither pyproject.toml nor setup.py in %q: %w", buildDir, fs.ErrNotExist)
@@ -70,30 +71,6 @@ func readSystem(src, buildDir string) (System, error) {
 		return System{}, err
 	}
 	return parseSystem(text)
-}
-
-// readFile reads a regular file whose size is not trusted; links are followed as far as root allows.
-func readFile(root *os.Root, name string, limit int64) ([]byte, error) {
-	info, err := root.Stat(name)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() { // opening a pipe would wait for ever
-		return nil, fmt.Errorf("%s is not a regular file", name)
-	}
-	f, err := root.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err != nil {
-		return nil, err
-	}
-	if int64(len(b)) > limit {
-		return nil, fmt.Errorf("%s has more than %d bytes", name, limit)
-	}
-	return b, nil
 }
 
 func parseSystem(text []byte) (System, error) {
