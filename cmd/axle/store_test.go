@@ -239,7 +239,7 @@ func TestCommandLine(t *testing.T) {
 		t.Error("a command line that was refused made a store")
 	}
 	for text, want := range map[string][]string{
-		"views:\n  default:\n    # a comment\n    setings: overrides\n":     {"axle.yaml:4: ", `unknown key "setings" in view default`, "settings, upstream"},
+		"views:\n  default:\n    # a comment\n    setings: overrides\n":     {"axle.yaml:4: ", `unknown key "setings" in view default`, "settings, sources, upstream"},
 		"views:\n  default: {build: sometimes}\n":                           {"axle.yaml:2: ", `"sometimes" is not one of: on-demand, never`},
 		"views:\n\tdefault: {}\n":                                           {"axle.yaml:2: not YAML"},
 		"views: {}\n":                                                       {"axle.yaml:1: ", "no views"},

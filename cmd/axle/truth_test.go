@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/python-wheel-build/axle/index/why"
 	"github.com/python-wheel-build/axle/internal/testindex"
@@ -305,9 +306,15 @@ func TestTruth(t *testing.T) {
 
 	// Sources.
 	pinned := strings.TrimPrefix(w.rig.pins("blind")[0].SHA256, "sha256:")
+	accept := func(args ...string) func() {
+		return func() {
+			w.ran(append([]string{"source", "accept", "blind==1.0"}, args...)...)
+			time.Sleep(1100 * time.Millisecond) // so old may a page be of what another process did
+		}
+	}
 	w.back("other bytes upstream", func() { w.up.Add(spec("blind", "1.0", "changed")) }, first)
-	w.step("a source accepted anew", func() { w.ran("source", "accept", "blind==1.0") }, only("blind", "source source.sha256 edited"), nil)
-	w.back("the source of before accepted", func() { w.ran("source", "accept", "blind==1.0", "--sha256", pinned) }, first)
+	w.step("a source accepted anew", accept(), only("blind", "source source.sha256 edited"), nil)
+	w.back("the source of before accepted", accept("--sha256", pinned), first)
 
 	// An override plugin: nobody here could run it, so nothing is built.
 	w.back("a plugin of a project that is not there", func() { install([]string{"unrelated = acme"}, map[string]string{"acme.py": "x = 1\n"}) }, first)
