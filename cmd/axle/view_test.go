@@ -167,7 +167,7 @@ func TestNameIsDecided(t *testing.T) {
 	r.config, r.args = "", []string{"--workers", "0"}
 	n = len(r.out.all())
 	r.start()
-	r.demands("no configuration", r.out.all()[n:], "the names in the store are served as they are")
+	r.eventually("it says that it has no configuration", func() bool { return strings.Contains(r.out.all()[n:], "the names in the store are served as they are") })
 	if got := r.pointed("default"); got != first {
 		t.Errorf("without a configuration: %s", got)
 	}
