@@ -2,8 +2,8 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
+	"io"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -22,7 +22,7 @@ type tokenCmd struct {
 
 type tokenCreateCmd struct {
 	Store string        `required:"" env:"AXLE_STORE" help:"As axle serve has it."`
-	Scope []string      `required:"" help:"What it is good for: read, build, push; several with commas."`
+	Scope []string      `required:"" help:"What it is good for: read, build, or both with a comma."`
 	Name  []string      `help:"Names of views that it is good for. Without: all, and views without a name."`
 	For   time.Duration `help:"How long it is good, e.g. 720h. Without: until it is revoked."`
 	Note  string        `help:"What it is for, for the list."`
@@ -52,10 +52,7 @@ func (c tokenCreateCmd) Run(ctx context.Context, s *command.Streams) error {
 	})
 }
 
-type tokenListCmd struct {
-	Store string `required:"" env:"AXLE_STORE" help:"As axle serve has it."`
-	JSON  bool   `name:"json" help:"As JSON."`
-}
+type tokenListCmd struct{ command.StoreFlags }
 
 func (c tokenListCmd) Run(ctx context.Context, s *command.Streams) error {
 	return withTokens(ctx, c.Store, func(ts *tokens.Tokens) error {
@@ -63,30 +60,27 @@ func (c tokenListCmd) Run(ctx context.Context, s *command.Streams) error {
 		if err != nil {
 			return err
 		}
-		if c.JSON {
-			enc := json.NewEncoder(s.Out)
-			enc.SetIndent("", "  ")
-			return enc.Encode(append([]tokens.Listed{}, all...))
-		}
-		w := tabwriter.NewWriter(s.Out, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(w, "ID\tSCOPES\tVIEWS\tSTATE\tMADE\tNOTE")
-		for _, t := range all {
-			state := "good"
-			switch {
-			case t.Revoked != nil:
-				state = "revoked " + t.Revoked.When.Format(time.DateOnly)
-			case !t.Until.IsZero() && time.Now().After(t.Until):
-				state = "ended " + t.Until.Format(time.DateOnly)
-			case !t.Until.IsZero():
-				state = "until " + t.Until.Format(time.DateOnly)
+		return c.Print(s.Out, append([]tokens.Listed{}, all...), func(w io.Writer) error {
+			table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+			fmt.Fprintln(table, "ID\tSCOPES\tVIEWS\tSTATE\tMADE\tNOTE")
+			for _, t := range all {
+				state := "good"
+				switch {
+				case t.Revoked != nil:
+					state = "revoked " + t.Revoked.When.Format(time.DateOnly)
+				case !t.Until.IsZero() && time.Now().After(t.Until):
+					state = "ended " + t.Until.Format(time.DateOnly)
+				case !t.Until.IsZero():
+					state = "until " + t.Until.Format(time.DateOnly)
+				}
+				views := "all"
+				if len(t.Names) > 0 {
+					views = strings.Join(t.Names, ",")
+				}
+				fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s by %s\t%s\n", t.ID, strings.Join(t.Scopes, ","), command.Tame(views), state, t.When.Format(time.DateOnly), command.Tame(t.Who), command.Tame(t.Note))
 			}
-			views := "all"
-			if len(t.Names) > 0 {
-				views = strings.Join(t.Names, ",")
-			}
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s by %s\t%s\n", t.ID, strings.Join(t.Scopes, ","), command.Tame(views), state, t.When.Format(time.DateOnly), command.Tame(t.Who), command.Tame(t.Note))
-		}
-		return w.Flush()
+			return table.Flush()
+		})
 	})
 }
 
